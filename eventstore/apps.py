@@ -1,0 +1,7 @@
+from django.apps import AppConfig
+
+
+class EventStoreConfig(AppConfig):
+    name = "eventstore"
+    label = "eventstore"
+    verbose_name = "Event store"

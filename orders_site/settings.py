@@ -1,0 +1,308 @@
+"""The one settings file. Every knob comes from the environment or `.env`; docs/settings.md lists them."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import environ
+from psycopg import IsolationLevel
+
+from orders_site.embedded import credentials as embedded_credentials
+from orders_site.embedded.nats import url as embedded_nats_url
+from orders_site.embedded.postgres import url as embedded_postgres_url
+from orders_site.embedded.valkey import url as embedded_valkey_url
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+env.prefix = "ORDERS_"
+if (dotenv := BASE_DIR / ".env").exists():
+    environ.Env.read_env(dotenv)
+
+# -- What the machine is ------------------------------------------------------------------------
+
+PRODUCTION = env.bool("PRODUCTION", default=False)
+DEBUG = env.bool("DEBUG", default=False)
+DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / ".data"))).expanduser().resolve()
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
+
+# Known once `manage.py up` has run; without them only the embedded servers' URLs are incomplete.
+_credentials = embedded_credentials.load(DATA_DIR)
+
+# -- Web ----------------------------------------------------------------------------------------
+
+SECRET_KEY = env.str(
+    "SECRET_KEY", default=_credentials.django_secret_key if _credentials else "unset"
+)
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+WEB_HOST = env.str("WEB_HOST", default="127.0.0.1")
+WEB_PORT = env.int("WEB_PORT", default=8000)
+WEB_THREADS = env.int("WEB_THREADS", default=16)
+MAX_BODY_BYTES = 64 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+
+SECURE_SSL_REDIRECT = env.bool("HTTPS", default=PRODUCTION)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SECURE_SSL_REDIRECT else None
+SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=31_536_000 if SECURE_SSL_REDIRECT else 0)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_SSL_REDIRECT
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT
+SESSION_COOKIE_HTTPONLY = True
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "orders_site.apps.OrdersSiteConfig",
+    "eventstore.apps.EventStoreConfig",
+    "orders_site.ordering.apps.OrderingConfig",
+    "payments.apps.PaymentsConfig",
+    "restaurant.apps.RestaurantConfig",
+    "queries.apps.QueriesConfig",
+    "orders_site.console.apps.ConsoleConfig",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "orders_site.middleware.RefuseMalformedRequests",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "orders_site.urls"
+WSGI_APPLICATION = "orders_site.wsgi.application"
+APPEND_SLASH = True
+
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA_DIR / "static"
+# Assets are served from where the packages keep them: there is no collectstatic step to forget.
+WHITENOISE_USE_FINDERS = True
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "admin:login"
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# -- Databases: one per context -----------------------------------------------------------------
+
+CONTEXT_DATABASES = {
+    "default": "orders",
+    "eventstore": "eventstore",
+    "payments": "payments",
+    "restaurant": "restaurant",
+    "queries": "queries",
+}
+DATABASE_ENGINES = {
+    "cockroachdb": "django_cockroachdb",
+    "postgresql": "orders_site.embedded.database",
+    "postgres": "orders_site.embedded.database",
+}
+DATABASE_ROUTERS = ["orders_site.routers.ContextRouter"]
+DISABLE_COCKROACHDB_TELEMETRY = True
+DATABASE_STATEMENT_TIMEOUT_SECONDS = env.int("DATABASE_STATEMENT_TIMEOUT_SECONDS", default=30)
+DATABASE_LOCK_TIMEOUT_SECONDS = env.int("DATABASE_LOCK_TIMEOUT_SECONDS", default=5)
+DATABASE_CONNECT_TIMEOUT_SECONDS = env.int("DATABASE_CONNECT_TIMEOUT_SECONDS", default=5)
+
+
+def database(alias: str, name: str) -> dict[str, Any]:
+    """Django's settings of one context's database, from ORDERS_<ALIAS>_DATABASE_URL."""
+    variable = "DATABASE_URL" if alias == "default" else f"{alias.upper()}_DATABASE_URL"
+    url = env.str(variable, default="") or embedded_postgres_url(DATA_DIR, name)
+    parts = urlsplit(url)
+    engine = DATABASE_ENGINES.get(parts.scheme, "orders_site.embedded.database")
+    options: dict[str, Any] = dict(parse_qsl(parts.query))
+    host = options.pop("host", parts.hostname or "")
+    isolation = IsolationLevel.SERIALIZABLE
+    if alias == "eventstore" and engine != "django_cockroachdb":
+        # D2: the head row's lock orders the log; at SERIALIZABLE every waiter would get a 40001.
+        level = env.str("EVENTSTORE_ISOLATION", default="read committed")
+        isolation = IsolationLevel[level.replace(" ", "_").upper()]
+    options |= {
+        "isolation_level": isolation,
+        "connect_timeout": DATABASE_CONNECT_TIMEOUT_SECONDS,
+        "application_name": f"orders {alias}",
+        "options": (
+            f"-c statement_timeout={DATABASE_STATEMENT_TIMEOUT_SECONDS}s"
+            f" -c lock_timeout={DATABASE_LOCK_TIMEOUT_SECONDS}s"
+            " -c idle_in_transaction_session_timeout=60s"
+        ),
+    }
+    return {
+        "ENGINE": engine,
+        "NAME": unquote(parts.path.lstrip("/")),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": host,
+        "PORT": str(parts.port or ""),
+        "CONN_MAX_AGE": None,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": options,
+    }
+
+
+DATABASES = {alias: database(alias, name) for alias, name in CONTEXT_DATABASES.items()}
+
+# -- Event store --------------------------------------------------------------------------------
+
+EVENTSTORE_STREAMS = env.list("EVENTSTORE_STREAMS", default=["ORDERS"])
+EVENTSTORE_HOST = env.str("EVENTSTORE_HOST", default="127.0.0.1")
+EVENTSTORE_PORT = env.int("EVENTSTORE_PORT", default=7051)
+# What clients dial; the server listens on HOST:PORT.
+EVENTSTORE_ADDRESS = env.str("EVENTSTORE_ADDRESS", default=f"127.0.0.1:{EVENTSTORE_PORT}")
+EVENTSTORE_TIMEOUT_SECONDS = env.float("EVENTSTORE_TIMEOUT_SECONDS", default=5.0)
+EVENTSTORE_THREADS = env.int("EVENTSTORE_THREADS", default=32)
+EVENTSTORE_REFLECTION = env.bool("EVENTSTORE_REFLECTION", default=not PRODUCTION)
+# Mutual TLS: given these three, server and clients show the certificate and trust only the CA.
+EVENTSTORE_TLS_CERTIFICATE = env.str("EVENTSTORE_TLS_CERTIFICATE", default="")
+EVENTSTORE_TLS_KEY = env.str("EVENTSTORE_TLS_KEY", default="")
+EVENTSTORE_TLS_CA = env.str("EVENTSTORE_TLS_CA", default="")
+
+# -- NATS ---------------------------------------------------------------------------------------
+
+NATS_PORT = env.int("NATS_PORT", default=14222)
+NATS_URL = env.str("NATS_URL", default="") or embedded_nats_url(
+    "subscriber", NATS_PORT, _credentials
+)
+NATS_PUBLISHER_URL = env.str("NATS_PUBLISHER_URL", default=env.str("NATS_URL", default="")) or (
+    embedded_nats_url("publisher", NATS_PORT, _credentials)
+)
+NATS_REPLICAS = env.int("NATS_REPLICAS", default=1)
+
+# -- Subscriptions ------------------------------------------------------------------------------
+
+SUBSCRIPTION_BATCH = env.int("SUBSCRIPTION_BATCH", default=200)
+SUBSCRIPTION_ATTEMPTS = env.int("SUBSCRIPTION_ATTEMPTS", default=5)
+
+# -- Orders -------------------------------------------------------------------------------------
+
+DEFAULT_CURRENCY = env.str("DEFAULT_CURRENCY", default="EUR")
+PAYMENT_DEADLINE_SECONDS = env.int("PAYMENT_DEADLINE_SECONDS", default=120)
+APPROVAL_DEADLINE_SECONDS = env.int("APPROVAL_DEADLINE_SECONDS", default=900)
+REFUND_DEADLINE_SECONDS = env.int("REFUND_DEADLINE_SECONDS", default=600)
+SWEEP_INTERVAL_SECONDS = env.float("SWEEP_INTERVAL_SECONDS", default=5.0)
+
+# -- Payments -----------------------------------------------------------------------------------
+
+GATEWAY_PORT = env.int("GATEWAY_PORT", default=8101)
+GATEWAY_URL = env.str("GATEWAY_URL", default=f"http://127.0.0.1:{GATEWAY_PORT}")
+GATEWAY_API_KEY = env.str(
+    "GATEWAY_API_KEY", default=_credentials.gateway_api_key if _credentials else ""
+)
+GATEWAY_TIMEOUT_SECONDS = env.float("GATEWAY_TIMEOUT_SECONDS", default=5.0)
+
+# -- Celery -------------------------------------------------------------------------------------
+
+VALKEY_PORT = env.int("VALKEY_PORT", default=16379)
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="") or embedded_valkey_url(
+    VALKEY_PORT, _credentials
+)
+CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_TIME_LIMIT = 120
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    # Longer than the longest task; the other two make a lost task come back in seconds, not 90.
+    "visibility_timeout": 180,
+    "unacked_restore_interval": 1,
+    "unacked_restore_throttle": 1,
+}
+CELERY_BEAT_SCHEDULE = {
+    "sweep-overdue-orders": {
+        "task": "ordering.sweep_overdue",
+        "schedule": SWEEP_INTERVAL_SECONDS,
+        "options": {"expires": 60},
+    },
+}
+
+# -- REST ---------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "orders_site.authentication.ApiClientAuthentication",
+        "orders_site.authentication.StaffSessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PARSER_CLASSES": ["orders_site.parsers.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "orders_site.errors.problem",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Orders",
+    "DESCRIPTION": "Place orders and follow them. Errors are RFC 9457 problem details.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+# -- Admin --------------------------------------------------------------------------------------
+
+UNFOLD = {
+    "SITE_TITLE": "Orders",
+    "SITE_HEADER": "Orders",
+    "SITE_SYMBOL": "receipt_long",
+    "SHOW_VIEW_ON_SITE": False,
+    "DASHBOARD_CALLBACK": "orders_site.console.landing.dashboard",
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    "loggers": {
+        "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
+        "httpx": {"level": "WARNING"},
+    },
+}
