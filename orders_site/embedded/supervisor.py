@@ -1,0 +1,89 @@
+"""Keeps servers and processes running: starts them together, restarts what dies, stops in order."""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+from orders_site.embedded.process import EmbeddedServerError
+
+log = logging.getLogger("up")
+
+WATCH_SECONDS = 0.25
+FIRST_BACKOFF_SECONDS = 1.0
+LONGEST_BACKOFF_SECONDS = 30.0
+# After this long alive a part has proved itself and its next restart is quick again.
+STEADY_SECONDS = 60.0
+
+
+class Part(Protocol):
+    """Something that runs: an embedded server or one of our processes."""
+
+    @property
+    def name(self) -> str: ...
+
+    def start(self) -> None:
+        """Start and return when ready; EmbeddedServerError if that fails."""
+        ...
+
+    def stop(self) -> None: ...
+
+    def is_running(self) -> bool: ...
+
+
+class Supervisor:
+    """Runs parts in stages: a stage starts when those before it are ready; stops in reverse."""
+
+    def __init__(self) -> None:
+        self.stopping = threading.Event()
+        self._parts: list[Part] = []
+        self._keepers: list[threading.Thread] = []
+
+    def start(self, stage: Sequence[Part]) -> None:
+        """Start the parts of a stage side by side and keep them running from then on.
+
+        Raises:
+            EmbeddedServerError: the first part that did not become ready; the caller stops all.
+        """
+        self._parts.extend(stage)
+        with ThreadPoolExecutor(max(1, len(stage))) as pool:
+            try:
+                for started in [pool.submit(part.start) for part in stage]:
+                    started.result()
+            except BaseException:
+                # Ends the waits of those that are still starting.
+                for part in stage:
+                    part.stop()
+                raise
+        for part in stage:
+            keeper = threading.Thread(target=self._keep, args=[part], name=part.name, daemon=True)
+            keeper.start()
+            self._keepers.append(keeper)
+
+    def stop(self) -> None:
+        """Stop everything, the last started first; returns when nothing of it runs."""
+        self.stopping.set()
+        for keeper in self._keepers:
+            keeper.join()
+        while self._parts:
+            self._parts.pop().stop()
+
+    def _keep(self, part: Part) -> None:
+        backoff, since = FIRST_BACKOFF_SECONDS, time.monotonic()
+        while not self.stopping.wait(WATCH_SECONDS):
+            if part.is_running():
+                continue
+            if time.monotonic() - since > STEADY_SECONDS:
+                backoff = FIRST_BACKOFF_SECONDS
+            log.warning("%s ended; starting it again in %g s", part.name, backoff)
+            if self.stopping.wait(backoff):
+                return
+            backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
+            try:
+                part.start()
+                log.info("%s runs again", part.name)
+            except EmbeddedServerError as error:
+                log.error("%s", error)
+            since = time.monotonic()
