@@ -1,22 +1,21 @@
-"""The one settings file. Every knob comes from the environment or `.env`; docs/settings.md lists them."""
+"""The one settings file: every knob from the environment or `.env`, listed in docs/settings.md."""
 
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-import environ
 from psycopg import IsolationLevel
 
 from orders_site.embedded import credentials as embedded_credentials
 from orders_site.embedded.nats import url as embedded_nats_url
 from orders_site.embedded.postgres import url as embedded_postgres_url
 from orders_site.embedded.valkey import url as embedded_valkey_url
+from orders_site.environment import Environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
-env.prefix = "ORDERS_"
+env = ENVIRONMENT = Environment()
 if (dotenv := BASE_DIR / ".env").exists():
-    environ.Env.read_env(dotenv)
+    env.read_env(dotenv)
 
 # -- What the machine is ------------------------------------------------------------------------
 
@@ -24,6 +23,9 @@ PRODUCTION = env.bool("PRODUCTION", default=False)
 DEBUG = env.bool("DEBUG", default=False)
 DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / ".data"))).expanduser().resolve()
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
+if LOG_LEVEL not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+    env.problems.append("ORDERS_LOG_LEVEL is DEBUG, INFO, WARNING or ERROR.")
+    LOG_LEVEL = "INFO"
 
 # Known once `manage.py up` has run; without them only the embedded servers' URLs are incomplete.
 _credentials = embedded_credentials.load(DATA_DIR)
@@ -36,14 +38,14 @@ SECRET_KEY = env.str(
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 WEB_HOST = env.str("WEB_HOST", default="127.0.0.1")
-WEB_PORT = env.int("WEB_PORT", default=8000)
-WEB_THREADS = env.int("WEB_THREADS", default=16)
+WEB_PORT = env.port("WEB_PORT", 8000)
+WEB_THREADS = env.number("WEB_THREADS", 16, least=1, most=512)
 MAX_BODY_BYTES = 64 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
 SECURE_SSL_REDIRECT = env.bool("HTTPS", default=PRODUCTION)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SECURE_SSL_REDIRECT else None
-SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=31_536_000 if SECURE_SSL_REDIRECT else 0)
+SECURE_HSTS_SECONDS = env.number("HSTS_SECONDS", 31_536_000 if SECURE_SSL_REDIRECT else 0, least=0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_SSL_REDIRECT
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT
 SESSION_COOKIE_HTTPONLY = True
@@ -140,24 +142,30 @@ DATABASE_ENGINES = {
 }
 DATABASE_ROUTERS = ["orders_site.routers.ContextRouter"]
 DISABLE_COCKROACHDB_TELEMETRY = True
-DATABASE_STATEMENT_TIMEOUT_SECONDS = env.int("DATABASE_STATEMENT_TIMEOUT_SECONDS", default=30)
-DATABASE_LOCK_TIMEOUT_SECONDS = env.int("DATABASE_LOCK_TIMEOUT_SECONDS", default=5)
-DATABASE_CONNECT_TIMEOUT_SECONDS = env.int("DATABASE_CONNECT_TIMEOUT_SECONDS", default=5)
+DATABASE_STATEMENT_TIMEOUT_SECONDS = env.number("DATABASE_STATEMENT_TIMEOUT_SECONDS", 30, least=1)
+DATABASE_LOCK_TIMEOUT_SECONDS = env.number("DATABASE_LOCK_TIMEOUT_SECONDS", 5, least=1)
+DATABASE_CONNECT_TIMEOUT_SECONDS = env.number("DATABASE_CONNECT_TIMEOUT_SECONDS", 5, least=1)
+
+
+def database_variable(alias: str) -> str:
+    """The environment variable, without its prefix, that gives a context's database URL."""
+    return "DATABASE_URL" if alias == "default" else f"{alias.upper()}_DATABASE_URL"
 
 
 def database(alias: str, name: str) -> dict[str, Any]:
     """Django's settings of one context's database, from ORDERS_<ALIAS>_DATABASE_URL."""
-    variable = "DATABASE_URL" if alias == "default" else f"{alias.upper()}_DATABASE_URL"
+    variable = database_variable(alias)
     url = env.str(variable, default="") or embedded_postgres_url(DATA_DIR, name)
     parts = urlsplit(url)
+    if parts.scheme not in DATABASE_ENGINES:
+        env.problems.append(f"ORDERS_{variable} starts with cockroachdb:// or postgresql://.")
     engine = DATABASE_ENGINES.get(parts.scheme, "orders_site.embedded.database")
     options: dict[str, Any] = dict(parse_qsl(parts.query))
     host = options.pop("host", parts.hostname or "")
     isolation = IsolationLevel.SERIALIZABLE
     if alias == "eventstore" and engine != "django_cockroachdb":
         # D2: the head row's lock orders the log; at SERIALIZABLE every waiter would get a 40001.
-        level = env.str("EVENTSTORE_ISOLATION", default="read committed")
-        isolation = IsolationLevel[level.replace(" ", "_").upper()]
+        isolation = IsolationLevel.READ_COMMITTED
     options |= {
         "isolation_level": isolation,
         "connect_timeout": DATABASE_CONNECT_TIMEOUT_SECONDS,
@@ -187,11 +195,11 @@ DATABASES = {alias: database(alias, name) for alias, name in CONTEXT_DATABASES.i
 
 EVENTSTORE_STREAMS = env.list("EVENTSTORE_STREAMS", default=["ORDERS"])
 EVENTSTORE_HOST = env.str("EVENTSTORE_HOST", default="127.0.0.1")
-EVENTSTORE_PORT = env.int("EVENTSTORE_PORT", default=7051)
+EVENTSTORE_PORT = env.port("EVENTSTORE_PORT", 7051)
 # What clients dial; the server listens on HOST:PORT.
 EVENTSTORE_ADDRESS = env.str("EVENTSTORE_ADDRESS", default=f"127.0.0.1:{EVENTSTORE_PORT}")
-EVENTSTORE_TIMEOUT_SECONDS = env.float("EVENTSTORE_TIMEOUT_SECONDS", default=5.0)
-EVENTSTORE_THREADS = env.int("EVENTSTORE_THREADS", default=32)
+EVENTSTORE_TIMEOUT_SECONDS = env.number("EVENTSTORE_TIMEOUT_SECONDS", 5.0, least=0.1)
+EVENTSTORE_THREADS = env.number("EVENTSTORE_THREADS", 32, least=4, most=512)
 EVENTSTORE_REFLECTION = env.bool("EVENTSTORE_REFLECTION", default=not PRODUCTION)
 # Mutual TLS: given these three, server and clients show the certificate and trust only the CA.
 EVENTSTORE_TLS_CERTIFICATE = env.str("EVENTSTORE_TLS_CERTIFICATE", default="")
@@ -200,40 +208,40 @@ EVENTSTORE_TLS_CA = env.str("EVENTSTORE_TLS_CA", default="")
 
 # -- NATS ---------------------------------------------------------------------------------------
 
-NATS_PORT = env.int("NATS_PORT", default=14222)
+NATS_PORT = env.port("NATS_PORT", 14222)
 NATS_URL = env.str("NATS_URL", default="") or embedded_nats_url(
     "subscriber", NATS_PORT, _credentials
 )
 NATS_PUBLISHER_URL = env.str("NATS_PUBLISHER_URL", default=env.str("NATS_URL", default="")) or (
     embedded_nats_url("publisher", NATS_PORT, _credentials)
 )
-NATS_REPLICAS = env.int("NATS_REPLICAS", default=1)
+NATS_REPLICAS = env.number("NATS_REPLICAS", 1, least=1, most=5)
 
 # -- Subscriptions ------------------------------------------------------------------------------
 
-SUBSCRIPTION_BATCH = env.int("SUBSCRIPTION_BATCH", default=200)
-SUBSCRIPTION_ATTEMPTS = env.int("SUBSCRIPTION_ATTEMPTS", default=5)
+SUBSCRIPTION_BATCH = env.number("SUBSCRIPTION_BATCH", 200, least=1, most=1000)
+SUBSCRIPTION_ATTEMPTS = env.number("SUBSCRIPTION_ATTEMPTS", 5, least=1)
 
 # -- Orders -------------------------------------------------------------------------------------
 
 DEFAULT_CURRENCY = env.str("DEFAULT_CURRENCY", default="EUR")
-PAYMENT_DEADLINE_SECONDS = env.int("PAYMENT_DEADLINE_SECONDS", default=120)
-APPROVAL_DEADLINE_SECONDS = env.int("APPROVAL_DEADLINE_SECONDS", default=900)
-REFUND_DEADLINE_SECONDS = env.int("REFUND_DEADLINE_SECONDS", default=600)
-SWEEP_INTERVAL_SECONDS = env.float("SWEEP_INTERVAL_SECONDS", default=5.0)
+PAYMENT_DEADLINE_SECONDS = env.number("PAYMENT_DEADLINE_SECONDS", 120, least=1)
+APPROVAL_DEADLINE_SECONDS = env.number("APPROVAL_DEADLINE_SECONDS", 900, least=1)
+REFUND_DEADLINE_SECONDS = env.number("REFUND_DEADLINE_SECONDS", 600, least=1)
+SWEEP_INTERVAL_SECONDS = env.number("SWEEP_INTERVAL_SECONDS", 5.0, least=0.1)
 
 # -- Payments -----------------------------------------------------------------------------------
 
-GATEWAY_PORT = env.int("GATEWAY_PORT", default=8101)
+GATEWAY_PORT = env.port("GATEWAY_PORT", 8101)
 GATEWAY_URL = env.str("GATEWAY_URL", default=f"http://127.0.0.1:{GATEWAY_PORT}")
 GATEWAY_API_KEY = env.str(
     "GATEWAY_API_KEY", default=_credentials.gateway_api_key if _credentials else ""
 )
-GATEWAY_TIMEOUT_SECONDS = env.float("GATEWAY_TIMEOUT_SECONDS", default=5.0)
+GATEWAY_TIMEOUT_SECONDS = env.number("GATEWAY_TIMEOUT_SECONDS", 5.0, least=0.1)
 
 # -- Celery -------------------------------------------------------------------------------------
 
-VALKEY_PORT = env.int("VALKEY_PORT", default=16379)
+VALKEY_PORT = env.port("VALKEY_PORT", 16379)
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="") or embedded_valkey_url(
     VALKEY_PORT, _credentials
 )

@@ -1,4 +1,4 @@
-"""What becomes of a batch of appends: the pure rule that every implementation of the store follows."""
+"""What becomes of a batch of appends: the pure rule that every implementation follows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

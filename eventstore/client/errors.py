@@ -16,6 +16,18 @@ class TransientError(Exception):
     """
 
 
+class RetryLater(TransientError):
+    """This message can't be worked on yet; others can. It comes back later, uncounted."""
+
+    def __init__(self, message: str = "", *, delay_seconds: float = 5.0) -> None:
+        super().__init__(message)
+        self.delay_seconds = delay_seconds
+
+
+class UnknownSchemaVersion(Exception):
+    """The event's schema is newer than this program."""
+
+
 class InvalidEvent(EventStoreError):
     """The event is malformed, or larger than the log takes."""
 
@@ -45,4 +57,4 @@ class Overloaded(EventStoreError, TransientError):
 
 
 class Unavailable(EventStoreError, TransientError):
-    """The event store, or its database, can't be reached; whether the call took effect is unknown."""
+    """The event store, or its database, can't be reached; if the call took effect is unknown."""

@@ -12,7 +12,7 @@ DEFAULT_STREAM = "ORDERS"
 
 
 def to_json(value: Any) -> str:
-    """The one JSON text of a value: sorted keys, no spaces, so that equal values are equal texts."""
+    """The one JSON text of a value: sorted keys, no spaces; equal values are equal texts."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 

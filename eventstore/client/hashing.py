@@ -1,4 +1,4 @@
-"""The hash chain of the log: each event's hash covers the one before it and all of its own content."""
+"""The hash chain of the log: each hash covers the one before it and all of its event."""
 
 import struct
 from datetime import UTC, datetime, timedelta

@@ -10,7 +10,11 @@ from eventstore.client.errors import EventStoreError, UnknownStream
 from eventstore.client.events import DEFAULT_STREAM, Event, NewEvent, StreamHead
 from eventstore.client.hashing import GENESIS
 from eventstore.client.port import Append, Appended
-from eventstore.client.validation import validate, validate_batch
+from eventstore.client.validation import (
+    validate,
+    validate_aggregate_id,
+    validate_batch,
+)
 
 FOLLOW_POLL_SECONDS = 0.1
 
@@ -70,6 +74,7 @@ class InMemoryEventStore:
         return {aggregate_id: AggregateTip(last.stream, last.aggregate_type, last.version)}
 
     def read_aggregate(self, aggregate_id: str, from_version: int = 1) -> list[Event]:
+        validate_aggregate_id(aggregate_id)
         with self._committed:
             return self._by_aggregate.get(aggregate_id, [])[max(from_version, 1) - 1 :]
 

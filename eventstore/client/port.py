@@ -31,7 +31,7 @@ class Appended:
 class EventStore(Protocol):
     """An append-only log of events.
 
-    Every method raises `Unavailable` when the log can't be reached, `Overloaded` when it sheds load.
+    Every method raises `Unavailable` when the log can't be reached, `Overloaded` when it is busy.
     """
 
     def append(self, events: Sequence[NewEvent], expected_version: int | None = None) -> Appended:

@@ -1,4 +1,4 @@
-"""What the log takes: the bounds and alphabets that keep every later reader and NATS out of trouble."""
+"""What the log takes: bounds and alphabets that keep later readers and NATS out of trouble."""
 
 import json
 import re
@@ -15,6 +15,8 @@ MAX_TYPE_LENGTH = 128
 MAX_AGGREGATE_ID_LENGTH = 255
 MAX_EVENTS_PER_APPEND = 1_000
 MAX_EVENTS_PER_BATCH = 10_000
+# One append has to fit into one gRPC message of 4 MiB.
+MAX_BYTES_PER_APPEND = 3 * 1024 * 1024
 MAX_VERSION = 2**63 - 1
 
 # A type is the tail of a NATS subject: no spaces, wildcards or empty tokens.
@@ -42,6 +44,13 @@ def validate(append: Append) -> None:
             raise InvalidEvent("all events of an append are of one aggregate and one stream")
     if len({event.event_id for event in events}) < len(events):
         raise InvalidEvent("the same event_id twice in one append")
+    if append_bytes(append) > MAX_BYTES_PER_APPEND:
+        raise InvalidEvent(f"an append is larger than {MAX_BYTES_PER_APPEND // 1024} KiB")
+
+
+def append_bytes(append: Append) -> int:
+    """How large the data and metadata of an append are together, in bytes of UTF-8."""
+    return sum(len((event.data + event.metadata).encode()) for event in append.events)
 
 
 def validate_batch(appends: Sequence[Append]) -> None:
@@ -57,12 +66,17 @@ def validate_event(event: NewEvent) -> None:
     _check_name("event_type", event.event_type)
     _check_name("aggregate_type", event.aggregate_type)
     validate_aggregate_id(event.aggregate_id)
-    if not _STREAM.fullmatch(event.stream):
+    if not is_stream_name(event.stream):
         raise InvalidEvent("stream is 1 to 64 of the letters A-Z, a-z, 0-9, - and _")
     if event.data:
         _check_json("event_data", event.data, MAX_DATA_BYTES)
     if not isinstance(_check_json("metadata", event.metadata, MAX_METADATA_BYTES), dict):
         raise InvalidEvent("metadata is not a JSON object")
+
+
+def is_stream_name(name: str) -> bool:
+    """Whether a stream can have this name."""
+    return _STREAM.fullmatch(name) is not None
 
 
 def validate_aggregate_id(aggregate_id: str) -> None:

@@ -1,0 +1,124 @@
+"""Events as NATS messages: CloudEvents 1.0 in binary mode. The payload is the event's data alone;
+everything that a subscriber needs to find the event in the log stands in the headers.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+from uuid import UUID
+
+from eventstore.client.events import Event
+
+# Printable ASCII but space, double quote and percent: what the binding leaves as it is.
+_SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
+_JSON = "application/json"
+
+
+class BadNotice(Exception):
+    """The message is no notice of an event of this stream."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Which event a message is about."""
+
+    event_id: UUID
+    event_type: str
+    aggregate_id: str
+    aggregate_type: str
+    version: int
+    position: int
+
+
+def subject_of(stream: str, event_type: str) -> str:
+    """The subject that events of a type are published to."""
+    return event_type if event_type.startswith(f"{stream}.") else f"{stream}.{event_type}"
+
+
+def source_of(stream: str, log_id: UUID) -> str:
+    """The CloudEvents source of a log's events: one per log, so that logs are told apart."""
+    return f"/eventstore/{stream}/{log_id}"
+
+
+def headers_of(event: Event, log_id: UUID) -> dict[str, str]:
+    """The headers of the message that tells of `event`; empty ones are left out."""
+    context = event.context
+    headers = {
+        "ce-specversion": "1.0",
+        "ce-id": str(event.event_id),
+        "ce-type": event.event_type,
+        "ce-source": source_of(event.stream, log_id),
+        "ce-subject": event.aggregate_id,
+        "ce-time": event.recorded_at.isoformat().replace("+00:00", "Z"),
+        "ce-datacontenttype": _JSON,
+        "ce-aggregatetype": event.aggregate_type,
+        "ce-version": str(event.version),
+        "ce-position": str(event.position),
+        "ce-correlationid": _text(context.get("correlation_id")),
+        "ce-causationid": _text(context.get("causation_id")),
+        "traceparent": _text(context.get("traceparent")),
+        "content-type": _JSON,
+    }
+    return {name: quote(value, safe=_SAFE) for name, value in headers.items() if value}
+
+
+def parse(
+    stream: str, subject: str, headers: Mapping[str, str], data: bytes, sequence: int
+) -> Notice:
+    """Read the notice out of the message at `sequence` of the stream.
+
+    Raises:
+        BadNotice: something is missing, malformed or contradicts the subject or the sequence; in
+            words for an operator.
+    """
+    values = {name.lower(): value for name, value in headers.items()}
+    notice = Notice(
+        event_id=_uuid(_required(values, "ce-id")),
+        event_type=_required(values, "ce-type"),
+        aggregate_id=_required(values, "ce-subject"),
+        aggregate_type=_required(values, "ce-aggregatetype"),
+        version=_number(values, "ce-version"),
+        position=_number(values, "ce-position"),
+    )
+    if notice.position != sequence:
+        raise BadNotice(f"ce-position is {notice.position} in the message at {sequence}")
+    if subject != subject_of(stream, notice.event_type):
+        raise BadNotice(f"an event of type {notice.event_type[:100]} on subject {subject[:100]}")
+    _check_json(data)
+    return notice
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _required(values: Mapping[str, str], name: str) -> str:
+    value = values.get(name, "")
+    if not value:
+        raise BadNotice(f"{name} is missing")
+    try:
+        return unquote(value, errors="strict")
+    except UnicodeDecodeError:
+        raise BadNotice(f"{name} is not percent-encoded UTF-8") from None
+
+
+def _number(values: Mapping[str, str], name: str) -> int:
+    text = _required(values, name)
+    if not (text.isascii() and text.isdigit() and len(text) < 19 and int(text) > 0):
+        raise BadNotice(f"{name} is not a positive whole number")
+    return int(text)
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise BadNotice("ce-id is not a UUID") from None
+
+
+def _check_json(data: bytes) -> None:
+    try:
+        json.loads(data or b"{}")
+    except (ValueError, RecursionError):
+        raise BadNotice("the payload is not JSON") from None

@@ -1,0 +1,33 @@
+"""Waiting for whichever of several coroutines ends first."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+
+async def first_of(*coroutines: Coroutine[Any, Any, Any]) -> set[int]:
+    """Run all until one ends, cancel the others; which have ended, by their place.
+
+    Raises what the first ended one raises.
+    """
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        ended = {place for place, task in enumerate(tasks) if task.done()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for place in sorted(ended):
+        tasks[place].result()
+    return ended
+
+
+async def within(seconds: float, event: asyncio.Event) -> bool:
+    """Wait for the event; False if it didn't come in time."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

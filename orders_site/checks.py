@@ -1,0 +1,98 @@
+"""System checks: everything that is wrong with the settings, at once, each with a hint."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+# What production can't take from the embedded servers of `manage.py up`.
+REQUIRED_IN_PRODUCTION = (
+    "SECRET_KEY",
+    "ALLOWED_HOSTS",
+    "DATABASE_URL",
+    "EVENTSTORE_DATABASE_URL",
+    "PAYMENTS_DATABASE_URL",
+    "RESTAURANT_DATABASE_URL",
+    "QUERIES_DATABASE_URL",
+    "NATS_URL",
+    "CELERY_BROKER_URL",
+    "GATEWAY_URL",
+    "GATEWAY_API_KEY",
+)
+
+
+@register()
+def environment(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Values that could not be read, and variables that nothing reads."""
+    hint = "See docs/settings.md."
+    read = settings.ENVIRONMENT
+    return [
+        *(Error(problem, hint=hint, id="orders.E001") for problem in read.problems),
+        *(
+            Warning(f"{name} is not a setting.", hint=hint, id="orders.W001")
+            for name in read.unknown()
+        ),
+    ]
+
+
+@register()
+def production(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """What must be given, and what must not be, when ORDERS_PRODUCTION is on."""
+    return list(_production()) if settings.PRODUCTION else []
+
+
+def _production() -> Iterator[CheckMessage]:
+    for name in REQUIRED_IN_PRODUCTION:
+        if not settings.ENVIRONMENT.given(name):
+            yield Error(
+                f"ORDERS_{name} is not set.",
+                hint="Production has no embedded servers and no generated secrets.",
+                id="orders.E002",
+            )
+    if settings.DEBUG:
+        yield Error("ORDERS_DEBUG is on in production.", hint="Unset it.", id="orders.E003")
+
+
+@register(Tags.security)
+def encryption(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """The event store's gRPC port leaves this machine only under mutual TLS."""
+    certificates = (
+        settings.EVENTSTORE_TLS_CERTIFICATE,
+        settings.EVENTSTORE_TLS_KEY,
+        settings.EVENTSTORE_TLS_CA,
+    )
+    if any(certificates) and not all(certificates):
+        return [
+            Error(
+                "ORDERS_EVENTSTORE_TLS_CERTIFICATE, _KEY and _CA go together.",
+                hint="Set all three, or none on a loopback address.",
+                id="orders.E004",
+            )
+        ]
+    if settings.EVENTSTORE_HOST not in LOOPBACK and not any(certificates):
+        return [
+            Error(
+                "The event store would listen beyond this machine without TLS.",
+                hint="Set ORDERS_EVENTSTORE_TLS_CERTIFICATE, _KEY and _CA.",
+                id="orders.E005",
+            )
+        ]
+    return []
+
+
+@register()
+def currency(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """The default currency is one that money can be counted in."""
+    from orders_site.money import CURRENCIES
+
+    if settings.DEFAULT_CURRENCY in CURRENCIES:
+        return []
+    return [
+        Error(
+            "ORDERS_DEFAULT_CURRENCY is not an active ISO 4217 currency.",
+            hint="Such as EUR, USD or JPY.",
+            id="orders.E006",
+        )
+    ]

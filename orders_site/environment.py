@@ -1,0 +1,66 @@
+"""Reads settings from the environment, strictly, and collects every problem on the way."""
+
+import os
+from typing import Any
+
+import environ
+
+PREFIX = "ORDERS_"
+_BOOLEANS = {
+    **dict.fromkeys(("1", "true", "yes", "on"), True),
+    **dict.fromkeys(("0", "false", "no", "off"), False),
+}
+
+
+class Environment(environ.Env):
+    """`environ.Env` for variables named ORDERS_*.
+
+    Attributes:
+        known: every variable that was asked for.
+        problems: what is wrong with the given values, in plain words, never with the value of
+            anything that may be secret.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.known: set[str] = set()
+        self.problems: list[str] = []
+
+    def get_value(self, var: str, cast: Any = None, default: Any = None, **options: Any) -> Any:
+        """The variable's value, or `default` when it is unset, empty or wrong."""
+        name = PREFIX + var
+        self.known.add(name)
+        text = os.environ.get(name, "").strip()
+        if not text:
+            return default
+        if cast is bool:
+            if text.lower() not in _BOOLEANS:
+                self.problems.append(f"{name} is true or false.")
+            return _BOOLEANS.get(text.lower(), default)
+        try:
+            return super().get_value(name, cast=cast, default=default, **options)
+        except (ValueError, TypeError):
+            self.problems.append(f"{name} is not of the type {getattr(cast, '__name__', cast)}.")
+            return default
+
+    def number(self, var: str, default: Any, *, least: float, most: float = float("inf")) -> Any:
+        """A number of the default's type within bounds."""
+        value = self.get_value(var, cast=type(default), default=default)
+        if not least <= value <= most:
+            bound = f"{least:g} to {most:g}" if most < float("inf") else f"{least:g} or more"
+            self.problems.append(f"{PREFIX}{var} is {bound}.")
+            return default
+        return value
+
+    def port(self, var: str, default: int) -> int:
+        """A TCP port."""
+        port: int = self.number(var, default, least=1, most=65535)
+        return port
+
+    def given(self, var: str) -> bool:
+        """Whether the environment sets the variable to anything."""
+        return bool(os.environ.get(PREFIX + var, "").strip())
+
+    def unknown(self) -> list[str]:
+        """Variables with our prefix that nothing asks for: most likely misspelt."""
+        return sorted(n for n in os.environ if n.startswith(PREFIX) and n not in self.known)

@@ -1,0 +1,133 @@
+"""Every refusal of the API as RFC 9457 problem details, from one table of error classes."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db import DataError, InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from rest_framework import exceptions
+from rest_framework.response import Response
+
+from eventstore.client import (
+    InvalidEvent,
+    TransientError,
+    VersionConflict,
+)
+
+log = logging.getLogger(__name__)
+
+PROBLEM_JSON = "application/problem+json"
+RETRY_AFTER_SECONDS = 2
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One row of the table: how errors of a class are answered."""
+
+    status: int
+    type: str
+    title: str
+
+
+# First match wins; what is not here is a 500 without a word of the exception.
+PROBLEMS: dict[type[Exception], Problem] = {
+    VersionConflict: Problem(409, "conflict", "Others changed the order at the same time"),
+    InvalidEvent: Problem(400, "invalid", "The request can't be recorded"),
+    TransientError: Problem(503, "unavailable", "A part that this needs is away for the moment"),
+    OperationalError: Problem(503, "unavailable", "A part that this needs is away for the moment"),
+    InterfaceError: Problem(503, "unavailable", "A part that this needs is away for the moment"),
+    DataError: Problem(400, "invalid", "A value of the request can't be read"),
+    Http404: Problem(404, "not-found", "Not found"),
+    PermissionDenied: Problem(403, "permission-denied", "Not allowed"),
+}
+# Their text is made for the client; that of the others stays in the log.
+SPEAKING: tuple[type[Exception], ...] = (VersionConflict, InvalidEvent)
+
+
+def problem(exc: Exception, context: Mapping[str, Any]) -> Response:
+    """DRF's EXCEPTION_HANDLER: any exception of a view, as a problem response."""
+    if isinstance(exc, exceptions.APIException):
+        return _of_api_exception(exc)
+    request = context.get("request")
+    row = next((row for class_, row in PROBLEMS.items() if isinstance(exc, class_)), None)
+    if row is None:
+        log.error("Unhandled in %s", getattr(request, "path", "?"), exc_info=exc)
+        row = Problem(500, "internal-error", "Something went wrong here; it has been logged")
+    if row.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        log.warning("%s: %s", getattr(request, "path", "?"), exc)
+    detail = str(exc) if isinstance(exc, SPEAKING) else ""
+    return _response(row.status, row.type, row.title, detail)
+
+
+def _of_api_exception(exc: exceptions.APIException) -> Response:
+    headers: dict[str, str] = {}
+    if header := getattr(exc, "auth_header", None):
+        headers["WWW-Authenticate"] = header
+    if wait := getattr(exc, "wait", None):
+        headers["Retry-After"] = str(int(wait))
+    if isinstance(exc, exceptions.ValidationError):
+        detail = exc.detail
+        errors = detail if isinstance(detail, dict) else {"": detail}
+        return _response(
+            400, "validation-failed", "The request has invalid fields", "", headers, errors=errors
+        )
+    codes = exc.get_codes()
+    slug = codes if isinstance(codes, str) else exc.default_code
+    title = HTTPStatus(exc.status_code).phrase
+    return _response(exc.status_code, slug.replace("_", "-"), title, str(exc.detail), headers)
+
+
+def _response(
+    status: int,
+    slug: str,
+    title: str,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    **extra: Any,
+) -> Response:
+    all_headers = dict(headers or {})
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        all_headers.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
+    body = problem_body(status, slug, title, detail) | extra
+    return Response(body, status=status, headers=all_headers, content_type=PROBLEM_JSON)
+
+
+def problem_body(status: int, slug: str, title: str, detail: str = "") -> dict[str, Any]:
+    """The JSON of one problem; `type` is a relative URI that names the kind."""
+    body = {"type": f"/problems/{slug}", "title": title, "status": status}
+    return body | ({"detail": detail} if detail else {})
+
+
+def problem_page(request: HttpRequest, status: int, detail: str) -> HttpResponse:
+    """A refusal outside of DRF: problem details under /api/, a line of text elsewhere."""
+    phrase = HTTPStatus(status).phrase
+    response: HttpResponse
+    if request.path.startswith("/api/"):
+        slug = phrase.lower().replace(" ", "-")
+        response = JsonResponse(
+            problem_body(status, slug, phrase, detail), status=status, content_type=PROBLEM_JSON
+        )
+    else:
+        response = HttpResponse(f"{phrase}. {detail}\n", status=status, content_type="text/plain")
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler400."""
+    return problem_page(request, 400, "The request is malformed.")
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler404."""
+    return problem_page(request, 404, "There is nothing at this address.")
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's handler500; Django has logged the exception by then."""
+    return problem_page(request, 500, "Something went wrong here; it has been logged.")

@@ -1,0 +1,237 @@
+"""`manage.py up`: the whole system on this machine, from nothing."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+from orders_site.embedded import readiness
+from orders_site.embedded.credentials import load, load_or_create
+from orders_site.embedded.nats import EmbeddedNats
+from orders_site.embedded.parts import LogScreen, PythonPart
+from orders_site.embedded.postgres import EmbeddedPostgres
+from orders_site.embedded.process import EmbeddedServerError
+from orders_site.embedded.supervisor import Part, Supervisor
+from orders_site.embedded.valkey import EmbeddedValkey
+
+MANAGE = str(Path(settings.BASE_DIR) / "manage.py")
+# The durable of the query service's queue group, and its two workers.
+QUERY_WORKERS = ("orderquery-store1", "orderquery-store2")
+
+
+class Command(BaseCommand):
+    help = (
+        "Starts everything on this machine and keeps it running until Ctrl-C: the embedded "
+        "PostgreSQL, NATS and Valkey (each only where its URL is not set), then every process."
+    )
+    # The checks look at settings that need the credentials, which the first start creates.
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--quiet", action="store_true", help="keep the processes' logs off the screen"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        data_dir = Path(settings.DATA_DIR)
+        if load(data_dir) is None:
+            _restart_with_credentials(data_dir)
+        self.check()
+        os.environ.update(PYTHONPATH=str(settings.BASE_DIR), PYTHONUNBUFFERED="1")
+        self.supervisor = Supervisor()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._stop)
+        parts = processes(data_dir)
+        screen = LogScreen(sys.stdout, {part.name: part.log_path for part in parts})
+        if not options["quiet"]:
+            screen.start()
+        try:
+            self._run(data_dir, parts)
+        except EmbeddedServerError as error:
+            raise CommandError(str(error)) from None
+        finally:
+            self._say("Stopping ...")
+            self.supervisor.stop()
+            if not options["quiet"]:
+                screen.stop()
+            self._say("Stopped; nothing is left running.")
+
+    def _run(self, data_dir: Path, parts: Sequence[PythonPart]) -> None:
+        started = time.monotonic()
+        self._say(f"Starting in {data_dir} ...")
+        self.supervisor.start(servers(data_dir))
+        password, token = self._bootstrap()
+        if self.supervisor.stopping.is_set():
+            return
+        self.supervisor.start(parts)
+        self._say(welcome(time.monotonic() - started, password, token))
+        self.supervisor.stopping.wait()
+
+    def _bootstrap(self) -> tuple[str | None, str | None]:
+        # Imported here: it needs the models, and the models' databases are up only now.
+        from orders_site import bootstrap
+
+        if migrated := bootstrap.migrate():
+            self._say(f"Migrated: {', '.join(migrated)}")
+        call_command("create_demo_restaurants", verbosity=0)
+        return bootstrap.ensure_admin(), bootstrap.ensure_api_client()
+
+    def _stop(self, number: int, frame: object) -> None:
+        if self.supervisor.stopping.is_set():
+            return
+        self.supervisor.stopping.set()
+        if threading.current_thread() is threading.main_thread():
+            raise SystemExit(0)
+
+    def _say(self, text: str) -> None:
+        self.stdout.write(text)
+        self.stdout.flush()
+
+
+def _restart_with_credentials(data_dir: Path) -> None:
+    """The settings were read before the folder had secrets: create them and read once more."""
+    load_or_create(data_dir)
+    os.execv(sys.executable, [sys.executable, *sys.argv])  # noqa: S606 - the same command again
+
+
+def servers(data_dir: Path) -> list[Part]:
+    """The embedded servers whose URL the environment does not give."""
+    credentials = load_or_create(data_dir)
+    given = settings.ENVIRONMENT.given
+    wanted: list[Part] = []
+    if _embedded_databases():
+        wanted.append(_PostgresWithDatabases(data_dir))
+    if not given("NATS_URL"):
+        wanted.append(
+            EmbeddedNats(data_dir, settings.NATS_PORT, credentials, settings.EVENTSTORE_STREAMS)
+        )
+    if not given("CELERY_BROKER_URL"):
+        wanted.append(EmbeddedValkey(data_dir, settings.VALKEY_PORT, credentials))
+    return wanted
+
+
+def _embedded_databases() -> list[str]:
+    return [
+        name
+        for alias, name in settings.CONTEXT_DATABASES.items()
+        if not settings.ENVIRONMENT.given(settings.database_variable(alias))
+    ]
+
+
+class _PostgresWithDatabases(EmbeddedPostgres):
+    """The embedded PostgreSQL, with the contexts' databases in it."""
+
+    def start(self) -> None:
+        super().start()
+        for name in _embedded_databases():
+            self.create_database(name)
+
+
+def processes(data_dir: Path) -> list[PythonPart]:
+    """Our processes, in the order in which they are stopped last to first."""
+    web = f"http://127.0.0.1:{settings.WEB_PORT}/healthz"
+    durables = {
+        "subscribe_ordering": "ordering-saga",
+        "subscribe_payments": "payments",
+        "subscribe_restaurant": "restaurant",
+    }
+    celery = ["-m", "celery", "-A", "orders_site.celery"]
+
+    def part(name: str, arguments: list[str], ready: readiness.Probe, **more: Any) -> PythonPart:
+        return PythonPart(name, data_dir, arguments, ready, **more)
+
+    def subscriber(name: str, arguments: list[str], durable: str, workers: int = 1) -> PythonPart:
+        stream = settings.EVENTSTORE_STREAMS[0]
+        probe = readiness.subscribed(settings.NATS_URL, stream, durable, workers)
+        return part(name, [MANAGE, *arguments], probe)
+
+    parts = [
+        part(
+            "eventstore",
+            [MANAGE, "run_eventstore"],
+            readiness.grpc_serving(settings.EVENTSTORE_ADDRESS),
+            port=settings.EVENTSTORE_PORT,
+            port_setting="ORDERS_EVENTSTORE_PORT",
+        ),
+        *(subscriber(name, [name], durable) for name, durable in durables.items()),
+        *(
+            subscriber(name, ["subscribe_queries", "--name", name], "orderquery-store")
+            for name in QUERY_WORKERS
+        ),
+        part(
+            "worker",
+            [*celery, "worker", "--pool=threads", "--concurrency=2", "--loglevel=INFO"],
+            readiness.at_most_every(0.5, readiness.celery_answers),
+        ),
+        part(
+            "beat",
+            [*celery, "beat", f"--schedule={data_dir / 'beat-schedule'}", "--loglevel=WARNING"],
+            lambda: True,
+        ),
+        part(
+            "web",
+            [MANAGE, "run_web"],
+            readiness.http_ok(web),
+            port=settings.WEB_PORT,
+            port_setting="ORDERS_WEB_PORT",
+        ),
+    ]
+    if not settings.ENVIRONMENT.given("GATEWAY_URL"):
+        parts.insert(0, _sandbox_gateway(data_dir))
+    return parts
+
+
+def _sandbox_gateway(data_dir: Path) -> PythonPart:
+    os.environ["GATEWAY_API_KEY"] = settings.GATEWAY_API_KEY
+    return PythonPart(
+        "gateway",
+        data_dir,
+        [
+            "-m",
+            "payments.gateways.sandbox",
+            f"--port={settings.GATEWAY_PORT}",
+            f"--ledger={data_dir / 'gateway.sqlite3'}",
+        ],
+        readiness.http_ok(f"{settings.GATEWAY_URL}/healthz"),
+        port=settings.GATEWAY_PORT,
+        port_setting="ORDERS_GATEWAY_PORT",
+    )
+
+
+def welcome(seconds: float, password: str | None, token: str | None) -> str:
+    """What to do now: addresses, who to log in as, and an order ready to paste."""
+    from orders_site import bootstrap
+
+    site = f"http://127.0.0.1:{settings.WEB_PORT}"
+    token_file, password_file = bootstrap.api_token_path(), bootstrap.admin_password_path()
+    lines = [
+        "",
+        f"Ready in {seconds:.1f} s.",
+        f"  Admin      {site}/admin/   user {bootstrap.ADMIN}, password "
+        + (password or f"in {password_file}"),
+        f"  API docs   {site}/api/docs",
+        f"  gRPC       {settings.EVENTSTORE_ADDRESS}   eventstore.EventStore",
+        f"  API token  {token or f'in {token_file}'}",
+        "",
+        "Place an order:",
+        "",
+        f"  curl -i {site}/api/orders \\",
+        f'    -H "Authorization: Bearer $(cat {token_file})" \\',
+        "    -H 'Content-Type: application/json' -H \"Idempotency-Key: $(date +%s%N)\" \\",
+        '    -d \'{"customer_id": "ada", "restaurant_id": "pizza-roma", "order_items": '
+        '[{"code": "margherita", "name": "Pizza Margherita", "unit_price": "9.50", '
+        '"quantity": 2}]}\'',
+        "",
+        "Ctrl-C stops everything.",
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,51 @@
+"""Every address of the site; here the read and write side of the orders API meet."""
+
+from django.contrib import admin
+from django.urls import path
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from queries.api import (
+    CustomerSummaries,
+    ListOrders,
+    OrderDetail,
+    OrderEvents,
+    RestaurantSummaries,
+)
+from rest_framework.permissions import AllowAny
+
+from orders_site.health import Health, Liveness
+from orders_site.ordering.api import CancelOrder, PlaceOrder
+
+
+class Orders(ListOrders, PlaceOrder):
+    """GET lists from the query model, POST places through the log."""
+
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin/", admin.site.urls),
+    path("api/orders", Orders.as_view(), name="orders"),
+    path("api/orders/<uuid:order_id>", OrderDetail.as_view(), name="order"),
+    path("api/orders/<uuid:order_id>/events", OrderEvents.as_view(), name="order-events"),
+    path("api/orders/<uuid:order_id>/cancel", CancelOrder.as_view(), name="order-cancel"),
+    path("api/summaries/customers", CustomerSummaries.as_view(), name="customer-summaries"),
+    path("api/summaries/restaurants", RestaurantSummaries.as_view(), name="restaurant-summaries"),
+    path(
+        "api/schema",
+        SpectacularAPIView.as_view(permission_classes=[AllowAny], authentication_classes=[]),
+        name="schema",
+    ),
+    path(
+        "api/docs",
+        SpectacularSwaggerView.as_view(
+            url_name="schema", permission_classes=[AllowAny], authentication_classes=[]
+        ),
+        name="docs",
+    ),
+    path("healthz", Liveness.as_view(), name="liveness"),
+    path("readyz", Health.as_view(), name="readiness"),
+]
+
+handler400 = "orders_site.errors.bad_request"
+handler404 = "orders_site.errors.not_found"
+handler500 = "orders_site.errors.server_error"

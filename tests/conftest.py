@@ -1,0 +1,52 @@
+"""The real servers that tests share, each started by the first test that needs it."""
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from django.conf import settings
+
+from eventstore.client.connection import use
+from eventstore.client.memory import InMemoryEventStore
+from orders_site.embedded.credentials import load_or_create
+from orders_site.embedded.nats import EmbeddedNats
+from orders_site.embedded.servers import running
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Iterator[object]:
+    yield settings.DATA_DIR
+    if settings.DATA_DIR.name.startswith("orders-tests-"):
+        shutil.rmtree(settings.DATA_DIR, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(data_dir) -> Iterator[object]:
+    """The embedded PostgreSQL, without fsync."""
+    with running(
+        data_dir, nats_port=0, valkey_port=0, wanted=["postgres"], durable=False
+    ) as servers:
+        yield servers.postgres
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(postgres) -> None:
+    """pytest-django asks for this before it creates the five test databases."""
+
+
+@pytest.fixture
+def nats_server(data_dir, tmp_path) -> Iterator[EmbeddedNats]:
+    """An empty NATS of this test's own, on the settings' port."""
+    server = EmbeddedNats(tmp_path, settings.NATS_PORT, load_or_create(data_dir))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def memory_store() -> Iterator[InMemoryEventStore]:
+    """An empty in-memory event store as the process's event store."""
+    store = InMemoryEventStore()
+    use(store)
+    yield store
+    use(None)
