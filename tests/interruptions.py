@@ -30,12 +30,25 @@ class DyingAfter:
 
 
 class Meanwhile:
-    """Passes every call on; before the chosen one returns for the first time, something happens."""
+    """Passes every call on; once, after the chosen call (or before it), something happens.
 
-    def __init__(self, behind: Any, method: str, happens: Callable[[], object]) -> None:
+    `at`: which of the calls of that method, counted from 1.
+    """
+
+    def __init__(
+        self,
+        behind: Any,
+        method: str,
+        happens: Callable[[], object],
+        *,
+        at: int = 1,
+        before: bool = False,
+    ) -> None:
         self._behind = behind
         self._method = method
-        self._happens: Callable[[], object] | None = happens
+        self._happens = happens
+        self._left = at
+        self._before = before
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         passed_on = getattr(self._behind, name)
@@ -43,10 +56,12 @@ class Meanwhile:
             return passed_on
 
         def call(*args: Any, **kwargs: Any) -> Any:
+            self._left -= 1
+            if self._before and self._left == 0:
+                self._happens()
             answer = passed_on(*args, **kwargs)
-            if self._happens is not None:
-                happens, self._happens = self._happens, None
-                happens()
+            if not self._before and self._left == 0:
+                self._happens()
             return answer
 
         return call

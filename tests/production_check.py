@@ -33,7 +33,7 @@ def main() -> int:
     failed = 0
     for command in COMMANDS:
         failed |= subprocess.run(
-            [sys.executable, root / "manage.py", *command],
+            [sys.executable, "-W", "ignore::RuntimeWarning", root / "manage.py", *command],
             env=clean | PRODUCTION,
             cwd=root,
             check=False,
