@@ -1,0 +1,158 @@
+"""The wire vocabulary of payments: the events it publishes, and what it reads of an order's."""
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+from uuid import UUID
+
+from eventstore.client import (
+    Event,
+    NewEvent,
+    UnknownSchemaVersion,
+    metadata_for,
+    reaction_id,
+    to_json,
+)
+from orders_site.money import Money
+from payments import domain
+from payments.domain import OrderFact, OrderPlaced, PaymentDebited
+
+ORDER = "order"
+ORDER_CREATED = "order-created"
+ORDER_REJECTED = "order-rejected"
+ORDER_CANCELLED = "order-cancelled"
+PAYMENT_DEBITED = "order-payment-debited"
+PAYMENT_FAILED = "order-payment-failed"
+PAYMENT_REFUNDED = "order-payment-refunded"
+SCHEMA_VERSION = 1
+ACTOR = "payments"
+MAX_CODE_LENGTH = 100
+MAX_REASON_LENGTH = 500
+# Neither NUL nor half a surrogate pair can be stored as text.
+_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
+
+
+class MalformedEvent(ValueError):
+    """The event's data lacks what its type promises."""
+
+
+def read_order(history: Iterable[Event]) -> domain.Order:
+    """The order that these events, all of it in version order, tell of.
+
+    Raises:
+        MalformedEvent: an event that payments knows can't be read.
+        UnknownSchemaVersion: or is of a later schema.
+    """
+    facts = map(fact_of, history)
+    return domain.fold(fact for fact in facts if fact is not None)
+
+
+def fact_of(event: Event) -> OrderFact | None:
+    """What the event says to payments; None for the types that say nothing to it."""
+    if event.event_type not in _READERS:
+        return None
+    version = event.context.get("schema_version", SCHEMA_VERSION)
+    if version != SCHEMA_VERSION:
+        raise UnknownSchemaVersion(f"{event.event_type} of schema version {version}")
+    try:
+        return _READERS[event.event_type](event, event.payload)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise MalformedEvent(f"{event.event_type} {event.event_id}: {error!r}") from error
+
+
+def payment_debited(
+    created: Event, payment_id: UUID, amount: Money, provider: str, reference: str
+) -> NewEvent:
+    """The money of the order placed by `created` was taken."""
+    data = {
+        "payment_id": str(payment_id),
+        "amount": str(amount),
+        "currency": amount.currency,
+        "provider": provider,
+        "provider_reference": reference,
+    }
+    return _event(created, _outcome_id(created), PAYMENT_DEBITED, data)
+
+
+def payment_failed(created: Event, code: str, reason: str) -> NewEvent:
+    """No money was taken for the order placed by `created`, and none will be."""
+    data = {"code": code[:MAX_CODE_LENGTH], "reason": reason[:MAX_REASON_LENGTH]}
+    return _event(created, _outcome_id(created), PAYMENT_FAILED, data)
+
+
+def payment_refunded(
+    cause: Event, debit: PaymentDebited, refund_id: UUID, amount: Money, reference: str
+) -> NewEvent:
+    """The debit was given back; its id depends on the debit alone, whatever the cause was."""
+    data = {
+        "refund_id": str(refund_id),
+        "amount": str(amount),
+        "currency": amount.currency,
+        "provider_reference": reference,
+    }
+    event_id = reaction_id(debit.event_id, "payments.refund_payment")
+    return _event(cause, event_id, PAYMENT_REFUNDED, data)
+
+
+def _outcome_id(created: Event) -> UUID:
+    return reaction_id(created.event_id, "payments.take_payment")
+
+
+def _event(cause: Event, event_id: UUID, event_type: str, data: dict[str, Any]) -> NewEvent:
+    return NewEvent(
+        event_id=event_id,
+        event_type=event_type,
+        aggregate_id=cause.aggregate_id,
+        aggregate_type=cause.aggregate_type,
+        data=to_json(data),
+        metadata=metadata_for(actor=ACTOR, schema_version=SCHEMA_VERSION, cause=cause),
+        stream=cause.stream,
+    )
+
+
+def _text(value: Any) -> str:
+    return _UNSTORABLE.sub("\ufffd", str(value))
+
+
+def _amount(data: dict[str, Any]) -> Money:
+    return Money.parse(data["amount"], data["currency"])
+
+
+def _placed(event: Event, data: dict[str, Any]) -> OrderPlaced:
+    return OrderPlaced(event_id=event.event_id, amount=_amount(data))
+
+
+def _debited(event: Event, data: dict[str, Any]) -> PaymentDebited:
+    return PaymentDebited(
+        event_id=event.event_id,
+        payment_id=UUID(data["payment_id"]),
+        amount=_amount(data),
+        provider=_text(data["provider"]),
+        provider_reference=_text(data["provider_reference"]),
+    )
+
+
+def _failed(event: Event, data: dict[str, Any]) -> domain.PaymentFailed:
+    return domain.PaymentFailed(code=_text(data["code"]), reason=_text(data["reason"]))
+
+
+def _refunded(event: Event, data: dict[str, Any]) -> domain.PaymentRefunded:
+    return domain.PaymentRefunded(
+        refund_id=UUID(data["refund_id"]),
+        amount=_amount(data),
+        provider_reference=_text(data["provider_reference"]),
+    )
+
+
+def _closed(event: Event, data: dict[str, Any]) -> domain.OrderClosed:
+    return domain.OrderClosed()
+
+
+_READERS: dict[str, Callable[[Event, dict[str, Any]], OrderFact]] = {
+    ORDER_CREATED: _placed,
+    PAYMENT_DEBITED: _debited,
+    PAYMENT_FAILED: _failed,
+    PAYMENT_REFUNDED: _refunded,
+    ORDER_REJECTED: _closed,
+    ORDER_CANCELLED: _closed,
+}

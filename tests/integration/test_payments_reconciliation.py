@@ -1,0 +1,186 @@
+"""The gateway's ledger against the log, both ways."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from eventstore.client import RetryLater, TransientError
+from payments import connection
+from payments.gateways.memory import InMemoryGateway
+from payments.gateways.port import ChargeRequest, GatewayUnavailable, RefundRequest
+from payments.handlers import IN_FLIGHT, refund_payment, take_payment
+from payments.models import Payment, Refund
+from payments.reconciliation import Reconciliation
+from tests import order_events
+from tests.interruptions import DyingAfter, Killed
+
+pytestmark = pytest.mark.django_db(databases=["payments"], transaction=True)
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+LATER = START + IN_FLIGHT + timedelta(seconds=1)
+
+
+def at_start() -> datetime:
+    return START
+
+
+@pytest.fixture
+def gateway() -> Iterator[InMemoryGateway]:
+    gateway = InMemoryGateway(clock=at_start)
+    connection.use(gateway)
+    yield gateway
+    connection.use(None)
+
+
+def paid(store: Any, gateway: Any, amount: str = "25.50") -> str:
+    created = order_events.place(store, amount=amount)
+    take_payment(created, store=store, gateway=gateway, clock=at_start)
+    return created.aggregate_id
+
+
+def reconciled(store: Any, gateway: Any, now: datetime = LATER, **options: Any) -> list[str]:
+    run = Reconciliation(
+        store=store,
+        gateway=gateway,
+        since=START - timedelta(days=1),
+        clock=lambda: now,
+        **{"limit": 1000, **options},
+    )
+    return [difference.what for difference in run.differences()]
+
+
+def test_money_that_both_sides_know_is_no_difference(memory_store, gateway) -> None:
+    for _ in range(3):
+        paid(memory_store, gateway)
+    rejected = order_events.reject(memory_store, paid(memory_store, gateway))
+    refund_payment(rejected, store=memory_store, gateway=gateway, clock=at_start)
+    assert reconciled(memory_store, gateway) == []
+
+
+def test_a_payment_that_hangs_is_finished(memory_store, gateway) -> None:
+    created = order_events.place(memory_store)
+    with pytest.raises(Killed):
+        take_payment(
+            created, store=memory_store, gateway=DyingAfter(gateway, "charge"), clock=at_start
+        )
+    assert reconciled(memory_store, gateway) == []
+    assert order_events.types(memory_store, created.aggregate_id)[-1] == "order-payment-debited"
+
+
+def test_a_payment_that_still_hangs_is_reported(memory_store, gateway) -> None:
+    created = order_events.place(memory_store, amount="400.16")
+    with pytest.raises(RetryLater):
+        take_payment(created, store=memory_store, gateway=gateway, clock=at_start)
+    (what,) = reconciled(memory_store, gateway)
+    assert "is unsettled" in what
+
+
+def test_a_capture_of_an_abandoned_payment_is_put_into_the_log_and_refunded(
+    memory_store, gateway
+) -> None:
+    created = order_events.place(memory_store)
+    with pytest.raises(Killed):
+        take_payment(
+            created, store=memory_store, gateway=DyingAfter(gateway, "charge"), clock=at_start
+        )
+    order_events.reject(memory_store, created.aggregate_id)
+    Payment.objects.update(state=Payment.State.ABANDONED)
+
+    (what,) = reconciled(memory_store, gateway)
+    assert what.endswith("is not in its log; it is now")
+    assert order_events.types(memory_store, created.aggregate_id)[2:] == [
+        "order-payment-debited",
+        "order-payment-refunded",
+    ]
+    assert reconciled(memory_store, gateway, LATER + IN_FLIGHT) == []
+
+
+def test_movements_that_nobody_here_asked_for_are_reported(memory_store, gateway) -> None:
+    order_id = paid(memory_store, gateway)
+    for key, order in (("foreign", "no-such-order"), ("twice", order_id), ("bare", "")):
+        gateway.charge(
+            ChargeRequest(idempotency_key=key, order_id=order, amount_minor=100, currency="EUR")
+        )
+    gateway.refund(
+        RefundRequest(
+            idempotency_key="by-hand",
+            charge_reference=gateway.captures[0].reference,
+            amount_minor=1,
+            currency="EUR",
+        )
+    )
+    assert [what.split(" ")[0] for what in reconciled(memory_store, gateway)] == [
+        "capture",
+        "capture",
+        "capture",
+        "refund",
+    ]
+
+
+def test_money_on_record_that_the_gateway_does_not_have_is_reported(memory_store, gateway) -> None:
+    rejected = order_events.reject(memory_store, paid(memory_store, gateway))
+    refund_payment(rejected, store=memory_store, gateway=gateway, clock=at_start)
+    empty = InMemoryGateway(clock=at_start)
+    payment, refund = reconciled(memory_store, empty)
+    assert payment == f"payment {Payment.objects.get().pk} is debited here, not at the gateway"
+    assert refund == f"refund {Refund.objects.get().pk} is made here, not at the gateway"
+
+
+def test_movements_that_may_be_half_done_are_left_alone(memory_store, gateway) -> None:
+    created = order_events.place(memory_store)
+    with pytest.raises(Killed):
+        take_payment(
+            created, store=memory_store, gateway=DyingAfter(gateway, "charge"), clock=at_start
+        )
+    assert reconciled(memory_store, gateway, now=START + timedelta(seconds=1)) == []
+    assert order_events.types(memory_store, created.aggregate_id) == ["order-created"]
+
+
+def test_a_run_is_bounded_and_the_next_one_goes_on_where_it_ended(memory_store, gateway) -> None:
+    for number in range(3):
+        gateway.charge(
+            ChargeRequest(
+                idempotency_key=f"foreign-{number}", order_id="", amount_minor=1, currency="EUR"
+            )
+        )
+    assert len(reconciled(memory_store, gateway, limit=2)) == 2
+    assert len(reconciled(memory_store, gateway, cursor="2")) == 1
+
+
+def test_a_gateway_that_is_away_ends_the_run(memory_store) -> None:
+    class Away(InMemoryGateway):
+        def list_movements(self, after=None, limit=100):
+            raise GatewayUnavailable("connection refused")
+
+    with pytest.raises(TransientError):
+        reconciled(memory_store, Away())
+
+
+def test_the_command_fails_if_and_only_if_something_differs(memory_store, gateway) -> None:
+    out = StringIO()
+    paid(memory_store, gateway)
+    call_command("reconcile", stdout=out, skip_checks=True)
+    assert "agree" in out.getvalue()
+
+    gateway.charge(
+        ChargeRequest(idempotency_key="foreign", order_id="x", amount_minor=1, currency="EUR")
+    )
+    with pytest.raises(CommandError, match="1 difference"):
+        call_command("reconcile", stdout=out, skip_checks=True)
+    assert "order x: capture" in out.getvalue()
+
+
+@pytest.mark.parametrize("options", [{"limit": 0}, {"hours": -1}])
+def test_the_command_refuses_senseless_bounds(memory_store, gateway, options) -> None:
+    with pytest.raises(CommandError) as refusal:
+        call_command("reconcile", skip_checks=True, **options)
+    assert refusal.value.returncode == 2
+
+
+def test_the_command_refuses_a_forged_cursor(memory_store, gateway) -> None:
+    with pytest.raises(CommandError, match="cursor"):
+        call_command("reconcile", skip_checks=True, after="'; --")
