@@ -15,8 +15,12 @@ from rest_framework.response import Response
 from eventstore.client import (
     InvalidEvent,
     TransientError,
+    UnknownSchemaVersion,
     VersionConflict,
 )
+from orders_site.ordering.domain import CannotCancel, NoSuchOrder
+from orders_site.ordering.handlers import IdempotencyKeyReused
+from orders_site.ordering.messages import MalformedEvent
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +39,15 @@ class Problem:
 
 # First match wins; what is not here is a 500 without a word of the exception.
 PROBLEMS: dict[type[Exception], Problem] = {
+    NoSuchOrder: Problem(404, "no-such-order", "There is no such order"),
+    CannotCancel: Problem(409, "cannot-cancel", "The order is too far on to be cancelled"),
+    IdempotencyKeyReused: Problem(
+        422, "idempotency-key-reused", "The Idempotency-Key was used for another order"
+    ),
+    MalformedEvent: Problem(409, "order-unreadable", "The order's events can't be read"),
+    UnknownSchemaVersion: Problem(
+        503, "unavailable", "An event of the order is newer than this program"
+    ),
     VersionConflict: Problem(409, "conflict", "Others changed the order at the same time"),
     InvalidEvent: Problem(400, "invalid", "The request can't be recorded"),
     TransientError: Problem(503, "unavailable", "A part that this needs is away for the moment"),
@@ -45,7 +58,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
     PermissionDenied: Problem(403, "permission-denied", "Not allowed"),
 }
 # Their text is made for the client; that of the others stays in the log.
-SPEAKING: tuple[type[Exception], ...] = (VersionConflict, InvalidEvent)
+SPEAKING: tuple[type[Exception], ...] = (CannotCancel, VersionConflict, InvalidEvent)
 
 
 def problem(exc: Exception, context: Mapping[str, Any]) -> Response:

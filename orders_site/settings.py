@@ -2,13 +2,10 @@
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
 
-from psycopg import IsolationLevel
-
+from orders_site.databases import CONTEXT_DATABASES, database_settings
 from orders_site.embedded import credentials as embedded_credentials
 from orders_site.embedded.nats import url as embedded_nats_url
-from orders_site.embedded.postgres import url as embedded_postgres_url
 from orders_site.embedded.valkey import url as embedded_valkey_url
 from orders_site.environment import Environment
 
@@ -105,7 +102,6 @@ TEMPLATES: list[dict[str, Any]] = [
 ]
 
 STATIC_URL = "/static/"
-STATIC_ROOT = DATA_DIR / "static"
 # Assets are served from where the packages keep them: there is no collectstatic step to forget.
 WHITENOISE_USE_FINDERS = True
 
@@ -128,18 +124,6 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # -- Databases: one per context -----------------------------------------------------------------
 
-CONTEXT_DATABASES = {
-    "default": "orders",
-    "eventstore": "eventstore",
-    "payments": "payments",
-    "restaurant": "restaurant",
-    "queries": "queries",
-}
-DATABASE_ENGINES = {
-    "cockroachdb": "django_cockroachdb",
-    "postgresql": "orders_site.embedded.database",
-    "postgres": "orders_site.embedded.database",
-}
 DATABASE_ROUTERS = ["orders_site.routers.ContextRouter"]
 DISABLE_COCKROACHDB_TELEMETRY = True
 DATABASE_STATEMENT_TIMEOUT_SECONDS = env.number("DATABASE_STATEMENT_TIMEOUT_SECONDS", 30, least=1)
@@ -147,49 +131,17 @@ DATABASE_LOCK_TIMEOUT_SECONDS = env.number("DATABASE_LOCK_TIMEOUT_SECONDS", 5, l
 DATABASE_CONNECT_TIMEOUT_SECONDS = env.number("DATABASE_CONNECT_TIMEOUT_SECONDS", 5, least=1)
 
 
-def database_variable(alias: str) -> str:
-    """The environment variable, without its prefix, that gives a context's database URL."""
-    return "DATABASE_URL" if alias == "default" else f"{alias.upper()}_DATABASE_URL"
-
-
-def database(alias: str, name: str) -> dict[str, Any]:
-    """Django's settings of one context's database, from ORDERS_<ALIAS>_DATABASE_URL."""
-    variable = database_variable(alias)
-    url = env.str(variable, default="") or embedded_postgres_url(DATA_DIR, name)
-    parts = urlsplit(url)
-    if parts.scheme not in DATABASE_ENGINES:
-        env.problems.append(f"ORDERS_{variable} starts with cockroachdb:// or postgresql://.")
-    engine = DATABASE_ENGINES.get(parts.scheme, "orders_site.embedded.database")
-    options: dict[str, Any] = dict(parse_qsl(parts.query))
-    host = options.pop("host", parts.hostname or "")
-    isolation = IsolationLevel.SERIALIZABLE
-    if alias == "eventstore" and engine != "django_cockroachdb":
-        # D2: the head row's lock orders the log; at SERIALIZABLE every waiter would get a 40001.
-        isolation = IsolationLevel.READ_COMMITTED
-    options |= {
-        "isolation_level": isolation,
-        "connect_timeout": DATABASE_CONNECT_TIMEOUT_SECONDS,
-        "application_name": f"orders {alias}",
-        "options": (
-            f"-c statement_timeout={DATABASE_STATEMENT_TIMEOUT_SECONDS}s"
-            f" -c lock_timeout={DATABASE_LOCK_TIMEOUT_SECONDS}s"
-            " -c idle_in_transaction_session_timeout=60s"
-        ),
-    }
-    return {
-        "ENGINE": engine,
-        "NAME": unquote(parts.path.lstrip("/")),
-        "USER": unquote(parts.username or ""),
-        "PASSWORD": unquote(parts.password or ""),
-        "HOST": host,
-        "PORT": str(parts.port or ""),
-        "CONN_MAX_AGE": None,
-        "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": options,
-    }
-
-
-DATABASES = {alias: database(alias, name) for alias, name in CONTEXT_DATABASES.items()}
+DATABASES = {
+    alias: database_settings(
+        alias,
+        env,
+        DATA_DIR,
+        statement_timeout_seconds=DATABASE_STATEMENT_TIMEOUT_SECONDS,
+        lock_timeout_seconds=DATABASE_LOCK_TIMEOUT_SECONDS,
+        connect_timeout_seconds=DATABASE_CONNECT_TIMEOUT_SECONDS,
+    )
+    for alias in CONTEXT_DATABASES
+}
 
 # -- Event store --------------------------------------------------------------------------------
 
@@ -248,6 +200,7 @@ CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="") or embedded_valkey_
 CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_IGNORE_RESULT = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_TIME_LIMIT = 120
@@ -312,5 +265,7 @@ LOGGING = {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
         "httpx": {"level": "WARNING"},
+        # A line for each start and end of a task would drown what the tasks themselves say.
+        "celery": {"level": "WARNING"},
     },
 }

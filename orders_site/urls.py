@@ -1,7 +1,7 @@
 """Every address of the site; here the read and write side of the orders API meet."""
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from queries.api import (
@@ -23,6 +23,7 @@ class Orders(ListOrders, PlaceOrder):
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin/", include("orders_site.console.urls")),
     path("admin/", admin.site.urls),
     path("api/orders", Orders.as_view(), name="orders"),
     path("api/orders/<uuid:order_id>", OrderDetail.as_view(), name="order"),

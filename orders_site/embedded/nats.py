@@ -38,6 +38,8 @@ SUBSCRIBER_PUBLISHES = [
 class EmbeddedNats:
     """One NATS server on 127.0.0.1; only its publisher may publish to `streams`' subjects."""
 
+    name = "nats"
+
     def __init__(
         self,
         data_dir: Path,

@@ -31,6 +31,8 @@ NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
 class EmbeddedPostgres:
     """One Postgres server on `data_dir`/postgres; not `durable`, it is faster and for tests."""
 
+    name = "postgres"
+
     def __init__(self, data_dir: Path, *, durable: bool = True):
         self.data_dir = data_dir.resolve()
         self.pgdata = self.data_dir / "postgres"

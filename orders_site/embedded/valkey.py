@@ -11,6 +11,8 @@ from orders_site.embedded.process import EmbeddedServerError, ServerProcess
 class EmbeddedValkey:
     """One Valkey server on 127.0.0.1, with a password."""
 
+    name = "valkey"
+
     def __init__(self, data_dir: Path, port: int, credentials: Credentials):
         self.data_dir = data_dir.resolve()
         self.port = port

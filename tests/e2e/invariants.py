@@ -71,18 +71,18 @@ def check_money(events: list[Event], movements: Iterable[dict[str, Any]]) -> Non
             if kind:
                 money = Money.parse(event.payload["amount"], event.payload["currency"])
                 in_log[(kind, order_id, money.minor, money.currency)] += 1
-                owed[order_id] += money.minor if kind == "charge" else -money.minor
+                owed[order_id] += money.minor if kind == "capture" else -money.minor
         if types & CLOSED:
             assert owed[order_id] == 0, f"{order_id} is closed and its money not given back"
     in_ledger: Counter[tuple[str, str, int, str]] = Counter()
     for move in movements:
-        key = (move["type"], move["order_id"], move["amount"], move["currency"].upper())
+        key = (move["kind"], move["order_id"], move["amount"], move["currency"].upper())
         in_ledger[key] += 1
     assert in_ledger == in_log
     assert max(in_ledger.values(), default=1) == 1
 
 
-_MOVES = {"order-payment-debited": "charge", "order-payment-refunded": "refund"}
+_MOVES = {"order-payment-debited": "capture", "order-payment-refunded": "refund"}
 
 
 def by_order(events: Iterable[Event]) -> dict[str, list[Event]]:

@@ -215,7 +215,7 @@ class System:
                 yield from page
                 if len(page) < 100:
                     return
-                after = page[-1]["id"]
+                after = page[-1]["cursor"]
 
 
 def order_body(price: str = "12.50", restaurant: str = "pizza-roma") -> dict[str, Any]:

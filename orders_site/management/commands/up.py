@@ -14,6 +14,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from orders_site.databases import embedded_databases
 from orders_site.embedded import readiness
 from orders_site.embedded.credentials import load, load_or_create
 from orders_site.embedded.nats import EmbeddedNats
@@ -108,7 +109,7 @@ def servers(data_dir: Path) -> list[Part]:
     credentials = load_or_create(data_dir)
     given = settings.ENVIRONMENT.given
     wanted: list[Part] = []
-    if _embedded_databases():
+    if embedded_databases(settings.ENVIRONMENT):
         wanted.append(_PostgresWithDatabases(data_dir))
     if not given("NATS_URL"):
         wanted.append(
@@ -119,20 +120,12 @@ def servers(data_dir: Path) -> list[Part]:
     return wanted
 
 
-def _embedded_databases() -> list[str]:
-    return [
-        name
-        for alias, name in settings.CONTEXT_DATABASES.items()
-        if not settings.ENVIRONMENT.given(settings.database_variable(alias))
-    ]
-
-
 class _PostgresWithDatabases(EmbeddedPostgres):
     """The embedded PostgreSQL, with the contexts' databases in it."""
 
     def start(self) -> None:
         super().start()
-        for name in _embedded_databases():
+        for name in embedded_databases(settings.ENVIRONMENT):
             self.create_database(name)
 
 
@@ -144,7 +137,7 @@ def processes(data_dir: Path) -> list[PythonPart]:
         "subscribe_payments": "payments",
         "subscribe_restaurant": "restaurant",
     }
-    celery = ["-m", "celery", "-A", "orders_site.celery"]
+    celery = ["-m", "celery", "--quiet", "-A", "orders_site.celery"]
 
     def part(name: str, arguments: list[str], ready: readiness.Probe, **more: Any) -> PythonPart:
         return PythonPart(name, data_dir, arguments, ready, **more)
@@ -169,12 +162,12 @@ def processes(data_dir: Path) -> list[PythonPart]:
         ),
         part(
             "worker",
-            [*celery, "worker", "--pool=threads", "--concurrency=2", "--loglevel=INFO"],
+            [*celery, "worker", "--pool=threads", "--concurrency=2", "--without-mingle"],
             readiness.at_most_every(0.5, readiness.celery_answers),
         ),
         part(
             "beat",
-            [*celery, "beat", f"--schedule={data_dir / 'beat-schedule'}", "--loglevel=WARNING"],
+            [*celery, "beat", f"--schedule={data_dir / 'beat-schedule'}"],
             lambda: True,
         ),
         part(

@@ -1,0 +1,84 @@
+"""The database of each context: its name, the variable that gives its URL, its Django settings."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from psycopg import IsolationLevel
+
+from orders_site.embedded.postgres import url as embedded_url
+from orders_site.environment import Environment
+
+CONTEXT_DATABASES = {
+    "default": "orders",
+    "eventstore": "eventstore",
+    "payments": "payments",
+    "restaurant": "restaurant",
+    "queries": "queries",
+}
+ENGINES = {
+    "cockroachdb": "django_cockroachdb",
+    "postgresql": "orders_site.embedded.database",
+    "postgres": "orders_site.embedded.database",
+}
+
+
+def url_variable(alias: str) -> str:
+    """The environment variable, without its prefix, that gives a context's database URL."""
+    return "DATABASE_URL" if alias == "default" else f"{alias.upper()}_DATABASE_URL"
+
+
+def embedded_databases(env: Environment) -> list[str]:
+    """The names of the databases whose URL the environment does not give."""
+    return [name for alias, name in CONTEXT_DATABASES.items() if not env.given(url_variable(alias))]
+
+
+def database_settings(
+    alias: str,
+    env: Environment,
+    data_dir: Path,
+    *,
+    statement_timeout_seconds: float,
+    lock_timeout_seconds: float,
+    connect_timeout_seconds: float,
+) -> dict[str, Any]:
+    """Django's settings of one context's database: the given URL, else the embedded server's."""
+    variable = url_variable(alias)
+    parts = urlsplit(
+        env.str(variable, default="") or embedded_url(data_dir, CONTEXT_DATABASES[alias])
+    )
+    if parts.scheme not in ENGINES:
+        env.problems.append(f"ORDERS_{variable} starts with cockroachdb:// or postgresql://.")
+    engine = ENGINES.get(parts.scheme, ENGINES["postgresql"])
+    options: dict[str, Any] = dict(parse_qsl(parts.query))
+    host = options.pop("host", parts.hostname or "")
+    port = options.pop("port", parts.port or "")
+    timeouts = {
+        "statement_timeout": f"{statement_timeout_seconds}s",
+        "lock_timeout": f"{lock_timeout_seconds}s",
+        "idle_in_transaction_session_timeout": "60s",
+    }
+    options |= {
+        "isolation_level": _isolation(alias, engine),
+        "connect_timeout": int(connect_timeout_seconds),
+        "application_name": f"orders {alias}",
+        "options": " ".join(f"-c {name}={value}" for name, value in timeouts.items()),
+    }
+    return {
+        "ENGINE": engine,
+        "NAME": unquote(parts.path.lstrip("/")),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": host,
+        "PORT": str(port),
+        "CONN_MAX_AGE": None,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": options,
+    }
+
+
+def _isolation(alias: str, engine: str) -> IsolationLevel:
+    # The head row's lock orders the log; at SERIALIZABLE PostgreSQL gives each waiter a 40001.
+    if alias == "eventstore" and engine != ENGINES["cockroachdb"]:
+        return IsolationLevel.READ_COMMITTED
+    return IsolationLevel.SERIALIZABLE
