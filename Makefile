@@ -45,8 +45,7 @@ format: $(VENV)/.development ## mend what ruff can mend
 	@$(VENV)/bin/ruff format .
 
 proto: $(VENV)/.development ## generate the gRPC code from eventstore.proto
-	@$(PY) -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. \
-		eventstore/proto/eventstore.proto
+	@$(PY) -m eventstore.proto.generate
 
 clean: ## remove the virtual environment and the caches; the data folder stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

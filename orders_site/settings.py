@@ -189,6 +189,7 @@ GATEWAY_URL = env.str("GATEWAY_URL", default=f"http://127.0.0.1:{GATEWAY_PORT}")
 GATEWAY_API_KEY = env.str(
     "GATEWAY_API_KEY", default=_credentials.gateway_api_key if _credentials else ""
 )
+RECONCILE_INTERVAL_SECONDS = env.number("RECONCILE_INTERVAL_SECONDS", 60.0, least=1)
 GATEWAY_TIMEOUT_SECONDS = env.number("GATEWAY_TIMEOUT_SECONDS", 5.0, least=0.1)
 
 # -- Celery -------------------------------------------------------------------------------------
@@ -217,6 +218,11 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-overdue-orders": {
         "task": "ordering.sweep_overdue",
         "schedule": SWEEP_INTERVAL_SECONDS,
+        "options": {"expires": 60},
+    },
+    "reconcile-payments": {
+        "task": "payments.reconcile",
+        "schedule": RECONCILE_INTERVAL_SECONDS,
         "options": {"expires": 60},
     },
 }

@@ -91,6 +91,19 @@ class Refund(models.Model):
         return Money(self.amount_minor, self.currency)
 
 
+class LedgerCursor(models.Model):
+    """How far the gateway's ledger has been compared with the log."""
+
+    ledger = models.CharField(primary_key=True, max_length=50)
+    cursor = models.CharField(max_length=255, blank=True)
+
+    class Meta:
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.ledger} up to {self.cursor or 'nothing'}"
+
+
 class Checkpoint(client.Checkpoint):
     """How far the payments subscription is."""
 

@@ -82,6 +82,12 @@ class Reconciliation:
             yield from self.compare_payments()
             yield from self.compare_refunds()
 
+    def recent_differences(self) -> Iterator[Difference]:
+        """What hangs, and what the gateway's ledger has gained since `cursor`."""
+        with translated(self.gateway, waited=timedelta(0)):
+            yield from self.finish_requested()
+            yield from self.compare_movements()
+
     def finish_requested(self) -> Iterator[Difference]:
         """Payments that hang: the gateway is asked again, by their key."""
         for payment in unsettled_payments(self.clock() - IN_FLIGHT, self.limit):

@@ -13,8 +13,9 @@ from payments import connection
 from payments.gateways.memory import InMemoryGateway
 from payments.gateways.port import ChargeRequest, GatewayUnavailable, RefundRequest
 from payments.handlers import IN_FLIGHT, refund_payment, take_payment
-from payments.models import Payment, Refund
+from payments.models import LedgerCursor, Payment, Refund
 from payments.reconciliation import Reconciliation
+from payments.tasks import reconcile
 from tests import order_events
 from tests.interruptions import DyingAfter, Killed
 
@@ -184,3 +185,13 @@ def test_the_command_refuses_senseless_bounds(memory_store, gateway, options) ->
 def test_the_command_refuses_a_forged_cursor(memory_store, gateway) -> None:
     with pytest.raises(CommandError, match="cursor"):
         call_command("reconcile", skip_checks=True, after="'; --")
+
+
+def test_the_scheduled_run_goes_on_where_the_last_one_ended(memory_store, gateway) -> None:
+    for _ in range(3):
+        paid(memory_store, gateway)
+    reconcile()
+    row = LedgerCursor.objects.get()
+    assert row.cursor == gateway.captures[-1].cursor
+    reconcile()
+    assert LedgerCursor.objects.get().cursor == row.cursor
