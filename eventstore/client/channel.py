@@ -3,13 +3,12 @@
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import grpc
 
 from eventstore.client import wire
+from eventstore.client.tls import Tls
 from eventstore.proto.eventstore_pb2_grpc import EventStoreStub
 
 OPTIONS = [
@@ -28,32 +27,10 @@ OPTIONS = [
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClientTls:
-    """The client's certificate and key, and the CA that signs the server's (PEM)."""
-
-    certificate: bytes
-    key: bytes
-    ca: bytes
-
-    @classmethod
-    def read(cls, certificate: str, key: str, ca: str) -> "ClientTls":
-        """From files; raises OSError."""
-        return cls(
-            certificate=Path(certificate).read_bytes(),
-            key=Path(key).read_bytes(),
-            ca=Path(ca).read_bytes(),
-        )
-
-    def credentials(self) -> Any:
-        """Show the certificate, and trust only a server with one of the CA's."""
-        return grpc.ssl_channel_credentials(self.ca, self.key, self.certificate)
-
-
 class LazyChannel:
     """The stub over one channel, safe to share between threads, opened again after a fork."""
 
-    def __init__(self, address: str, tls: ClientTls | None = None) -> None:
+    def __init__(self, address: str, tls: Tls | None = None) -> None:
         self._address = address
         self._tls = tls
         self._lock = threading.Lock()
@@ -73,7 +50,7 @@ class LazyChannel:
                 return
             # A parent's channel is dead in its child: it is left alone, never closed from here.
             if self._tls:
-                credentials = self._tls.credentials()
+                credentials = self._tls.client_credentials()
                 self._channel = grpc.secure_channel(self._address, credentials, OPTIONS)
             else:
                 self._channel = grpc.insecure_channel(self._address, OPTIONS)

@@ -55,10 +55,13 @@ class ParkedMessage(models.Model):
     class Meta:
         abstract = True
         ordering = ["-updated_at", "id"]
-        indexes = [models.Index(fields=["subscription", "state"], name="%(class)s_open")]
+        indexes = [
+            models.Index(fields=["subscription", "state"], name="%(app_label)s_%(class)s_open")
+        ]
         constraints = [
             models.UniqueConstraint(
-                fields=["subscription", "aggregate_id", "from_version"], name="%(class)s_once"
+                fields=["subscription", "aggregate_id", "from_version"],
+                name="%(app_label)s_%(class)s_once",
             )
         ]
         permissions = [

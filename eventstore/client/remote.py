@@ -9,7 +9,7 @@ from uuid import UUID
 import grpc
 
 from eventstore.client import wire
-from eventstore.client.channel import ClientTls, LazyChannel
+from eventstore.client.channel import LazyChannel
 from eventstore.client.errors import (
     EventStoreError,
     InvalidEvent,
@@ -19,6 +19,7 @@ from eventstore.client.errors import (
 )
 from eventstore.client.events import DEFAULT_STREAM, Event, NewEvent, StreamHead
 from eventstore.client.port import Append, Appended
+from eventstore.client.tls import Tls
 from eventstore.client.validation import (
     MAX_EVENTS_PER_APPEND,
     is_stream_name,
@@ -50,23 +51,21 @@ class RemoteEventStore:
     """
 
     def __init__(
-        self, address: str, timeout_seconds: float = 5.0, *, tls: ClientTls | None = None
+        self, address: str, timeout_seconds: float = 5.0, *, tls: Tls | None = None
     ) -> None:
         self._timeout = timeout_seconds
         self._channel = LazyChannel(address, tls)
 
     @classmethod
     def from_settings(cls) -> "RemoteEventStore":
-        """The event store of Django's settings (EVENTSTORE_ADDRESS and its fellows)."""
+        """The event store of Django's settings (EVENTSTORE_ADDRESS); raises TlsMisconfigured."""
         from django.conf import settings
 
-        files = (
-            settings.EVENTSTORE_TLS_CERTIFICATE,
-            settings.EVENTSTORE_TLS_KEY,
-            settings.EVENTSTORE_TLS_CA,
+        return cls(
+            settings.EVENTSTORE_ADDRESS,
+            settings.EVENTSTORE_TIMEOUT_SECONDS,
+            tls=Tls.from_settings(),
         )
-        tls = ClientTls.read(*files) if all(files) else None
-        return cls(settings.EVENTSTORE_ADDRESS, settings.EVENTSTORE_TIMEOUT_SECONDS, tls=tls)
 
     def close(self) -> None:
         """Close the connection; calls that run are cut off, a later one opens another."""

@@ -1,0 +1,144 @@
+"""The SQL of the log: plain statements that PostgreSQL and CockroachDB understand alike."""
+
+from collections.abc import Collection, Sequence
+from datetime import UTC
+from typing import Any
+from uuid import UUID
+
+from django.db.backends.utils import CursorWrapper
+
+from eventstore.client.appending import AggregateTip
+from eventstore.client.events import Event, StreamHead
+from eventstore.client.hashing import GENESIS
+
+COLUMNS = (
+    "event_id, event_type, aggregate_id, aggregate_type, data, metadata, stream, "
+    "version, position, recorded_at, hash"
+)
+_HEAD = "SELECT name, log_id, position, hash FROM eventstore_stream WHERE name = %s"
+_CREATE = (
+    "INSERT INTO eventstore_stream (name, log_id, position, hash) VALUES (%s, %s, 0, %s) "
+    "ON CONFLICT (name) DO NOTHING"
+)
+_ADVANCE = "UPDATE eventstore_stream SET position = %s, hash = %s WHERE name = %s AND position = %s"
+_UNDER_IDS = f"SELECT {COLUMNS} FROM eventstore_event WHERE event_id = ANY(%s)"  # noqa: S608
+# A seek per aggregate: its last row alone is read, however long its history is.
+_TIPS = """
+SELECT tip.aggregate_id, tip.stream, tip.aggregate_type, tip.version
+FROM unnest(%s::text[]) AS wanted (id) CROSS JOIN LATERAL (
+    SELECT aggregate_id, stream, aggregate_type, version FROM eventstore_event
+    WHERE aggregate_id = wanted.id ORDER BY version DESC LIMIT 1
+) AS tip
+"""
+# One statement of one text for any number of events.
+_INSERT = f"""
+INSERT INTO eventstore_event ({COLUMNS})
+SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
+    %s::text[], %s::bigint[], %s::bigint[], %s::timestamptz[], %s::bytea[])
+"""  # noqa: S608
+_OF_STREAM = (
+    f"SELECT {COLUMNS} FROM eventstore_event "  # noqa: S608
+    "WHERE stream = %s AND position >= %s ORDER BY position LIMIT %s"
+)
+_OF_AGGREGATES = f"""
+SELECT wanted.place, {", ".join(f"found.{name}" for name in COLUMNS.split(", "))}
+FROM unnest(%s::text[], %s::bigint[], %s::bigint[]) AS wanted (id, from_version, place)
+CROSS JOIN LATERAL (
+    SELECT {COLUMNS} FROM eventstore_event
+    WHERE aggregate_id = wanted.id AND version >= wanted.from_version
+    ORDER BY version LIMIT %s
+) AS found
+ORDER BY wanted.place, found.version LIMIT %s
+"""  # noqa: S608
+
+
+def head(cursor: CursorWrapper, stream: str, *, lock: bool = False) -> StreamHead | None:
+    """Where the stream stands; with `lock`, nobody else can append to it before the commit."""
+    cursor.execute(_HEAD + (" FOR UPDATE" if lock else ""), [stream])
+    row = cursor.fetchone()
+    if row is None:
+        return None
+    name, log_id, position, hash_ = row
+    return StreamHead(stream=name, log_id=log_id, position=position, hash=bytes(hash_))
+
+
+def create_stream(cursor: CursorWrapper, stream: str, log_id: UUID) -> None:
+    """Add the head row of an empty stream, unless it is there."""
+    cursor.execute(_CREATE, [stream, log_id, GENESIS])
+
+
+def advance(cursor: CursorWrapper, before: StreamHead, after: StreamHead) -> bool:
+    """Move the head; False if it was not where the caller thought."""
+    cursor.execute(_ADVANCE, [after.position, after.hash, before.stream, before.position])
+    return cursor.rowcount == 1
+
+
+def stored_under(cursor: CursorWrapper, ids: Sequence[UUID]) -> dict[UUID, Event]:
+    """The events that the log has under any of these ids."""
+    cursor.execute(_UNDER_IDS, [list(ids)])
+    return {row[0]: _event(row) for row in cursor.fetchall()}
+
+
+def tips(cursor: CursorWrapper, aggregate_ids: Collection[str]) -> dict[str, AggregateTip]:
+    """Where each aggregate stands that the log knows."""
+    cursor.execute(_TIPS, [list(aggregate_ids)])
+    return {
+        aggregate_id: AggregateTip(stream, aggregate_type, version)
+        for aggregate_id, stream, aggregate_type, version in cursor.fetchall()
+    }
+
+
+def insert(cursor: CursorWrapper, events: Sequence[Event]) -> None:
+    """Add events, all in one statement."""
+    columns = zip(*map(_row, events), strict=True)
+    cursor.execute(_INSERT, [list(column) for column in columns])
+
+
+def page_of_stream(
+    cursor: CursorWrapper, stream: str, from_position: int, limit: int
+) -> list[Event]:
+    """The next events of a stream by position."""
+    cursor.execute(_OF_STREAM, [stream, from_position, limit])
+    return [_event(row) for row in cursor.fetchall()]
+
+
+def page_of_aggregates(
+    cursor: CursorWrapper, aggregates: Sequence[tuple[str, int]], limit: int
+) -> list[tuple[int, Event]]:
+    """The next events of several (aggregate id, from version), each with its place in the list."""
+    ids, versions = [list(column) for column in zip(*aggregates, strict=True)]
+    places = list(range(len(aggregates)))
+    cursor.execute(_OF_AGGREGATES, [ids, versions, places, limit, limit])
+    return [(row[0], _event(row[1:])) for row in cursor.fetchall()]
+
+
+def _row(event: Event) -> tuple[Any, ...]:
+    return (
+        event.event_id,
+        event.event_type,
+        event.aggregate_id,
+        event.aggregate_type,
+        event.data,
+        event.metadata,
+        event.stream,
+        event.version,
+        event.position,
+        event.recorded_at,
+        event.hash,
+    )
+
+
+def _event(row: Sequence[Any]) -> Event:
+    return Event(
+        event_id=row[0],
+        event_type=row[1],
+        aggregate_id=row[2],
+        aggregate_type=row[3],
+        data=row[4],
+        metadata=row[5],
+        stream=row[6],
+        version=row[7],
+        position=row[8],
+        recorded_at=row[9].astimezone(UTC),
+        hash=bytes(row[10]),
+    )

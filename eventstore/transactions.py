@@ -1,0 +1,135 @@
+"""Runs the log's statements against a database that may abort, vanish or stand still."""
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar, assert_never
+from weakref import WeakSet
+
+from django.db import Error, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
+from django.db.transaction import atomic
+
+from eventstore.client.errors import Unavailable
+from eventstore.faults import NOT_MIGRATED, Verdict, sqlstate, verdict
+
+ATTEMPTS = 10
+LOSSES = 3
+FIRST_PAUSE_SECONDS = 0.005
+LONGEST_PAUSE_SECONDS = 0.5
+SECONDS_BETWEEN_LOG_LINES = 60.0
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class LogDatabase:
+    """The database of the log, by its Django alias; each thread has a connection of its own."""
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+        self._quiet_until: dict[str, float] = {}
+        self._opened: WeakSet[BaseDatabaseWrapper] = WeakSet()
+
+    def close(self) -> None:
+        """Close every thread's connection; none may be in use. A later call opens a new one."""
+        for connection in list(self._opened):
+            connection.inc_thread_sharing()
+            try:
+                connection.close()
+            finally:
+                connection.dec_thread_sharing()
+
+    def close_own(self) -> None:
+        """Close the calling thread's connection; for the end of a thread."""
+        connections[self.alias].close()
+
+    def read(self, work: Callable[[CursorWrapper], T]) -> T:
+        """The result of one statement.
+
+        Raises:
+            Unavailable: the database is away, or aborts it over and over.
+        """
+
+        def once(connection: BaseDatabaseWrapper) -> T:
+            with connection.cursor() as cursor:
+                return work(cursor)
+
+        return self._run(once)
+
+    def commit(self, work: Callable[[CursorWrapper], T]) -> T:
+        """The result of `work`, run in one transaction that is committed when this returns.
+
+        `work` is run again, whole, when the database aborted it, and also when the connection was
+        lost at COMMIT, so that nobody knows whether it took effect. So it must begin with a lock
+        that makes it wait for the end of its first run, and see then what that run did.
+
+        Raises:
+            Unavailable: the database is away, or aborts it over and over.
+        """
+
+        def once(connection: BaseDatabaseWrapper) -> T:
+            with atomic(using=self.alias, durable=True), connection.cursor() as cursor:
+                return work(cursor)
+
+        return self._run(once)
+
+    def _run(self, once: Callable[[BaseDatabaseWrapper], T]) -> T:
+        connection = connections[self.alias]
+        losses = 0
+        for attempt in range(1, ATTEMPTS + 1):
+            self._connect(connection)
+            try:
+                return once(connection)
+            except Error as error:
+                losses += self._may_run_again(connection, error)
+                if losses == LOSSES:
+                    raise Unavailable from error
+            _pause(attempt)
+        raise Unavailable
+
+    def _connect(self, connection: BaseDatabaseWrapper) -> None:
+        if connection.connection is not None:
+            return
+        self._opened.add(connection)
+        try:
+            connection.ensure_connection()
+        except Error as error:
+            self._say(error)
+            raise Unavailable from error
+
+    def _may_run_again(self, connection: BaseDatabaseWrapper, error: Error) -> bool:
+        """Whether the connection was lost; raises if another run would be pointless."""
+        judged = verdict(error)
+        match judged:
+            case Verdict.RERUN:
+                return False
+            case Verdict.LOST:
+                self._say(error)
+                connection.close()
+                return True
+            case Verdict.AWAY:
+                self._say(error)
+                raise Unavailable from error
+            case Verdict.FAULT:
+                raise error
+            case _:
+                assert_never(judged)
+
+    def _say(self, error: Error) -> None:
+        """One line a minute for each kind of error, however many calls fail meanwhile."""
+        state = sqlstate(error) or "no SQLSTATE"
+        now = time.monotonic()
+        if now < self._quiet_until.get(state, 0.0):
+            return
+        self._quiet_until[state] = now + SECONDS_BETWEEN_LOG_LINES
+        text = str(error).strip().partition("\n")[0]
+        hint = "; is it migrated?" if state in NOT_MIGRATED else ""
+        logger.warning("database %s: %s (%s)%s", self.alias, text, state, hint)
+
+
+def _pause(attempt: int) -> None:
+    longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**attempt)
+    time.sleep(random.uniform(0, longest))  # noqa: S311 - jitter, not a secret
