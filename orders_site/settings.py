@@ -264,12 +264,15 @@ UNFOLD = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
+    "filters": {"no_traceback": {"()": "orders_site.middleware.WithoutTraceback"}},
     "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
+        # A client that sends a foreign Host is worth a line, not a traceback.
+        "django.security.DisallowedHost": {"filters": ["no_traceback"]},
         "httpx": {"level": "WARNING"},
         # A line for each start and end of a task would drown what the tasks themselves say.
         "celery": {"level": "WARNING"},

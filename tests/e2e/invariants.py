@@ -36,10 +36,20 @@ def check_log(events: list[Event]) -> None:
         previous = event.hash
 
 
-_HASHED = (
-    "stream position event_id event_type aggregate_type aggregate_id version data metadata "
-    "recorded_at"
-).split()
+_HASHED = frozenset(
+    {
+        "stream",
+        "position",
+        "event_id",
+        "event_type",
+        "aggregate_type",
+        "aggregate_id",
+        "version",
+        "data",
+        "metadata",
+        "recorded_at",
+    }
+)
 
 
 def check_causes(events: list[Event]) -> None:

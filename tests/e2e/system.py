@@ -60,6 +60,13 @@ class System:
     def start(self) -> float:
         """Start it; the seconds until it said that it is ready."""
         began = time.monotonic()
+        self.begin()
+        self.wait_for_line("Ready in")
+        return time.monotonic() - began
+
+    def begin(self) -> "subprocess.Popen[str]":
+        """Start it and don't wait; its process."""
+        self.output.clear()
         self._up = subprocess.Popen(
             [sys.executable, str(ROOT / "manage.py"), "up"],
             env=self.environment,
@@ -68,12 +75,18 @@ class System:
             text=True,
             start_new_session=True,
         )
-        ready = threading.Event()
-        threading.Thread(target=self._read, args=[self._up, ready], daemon=True).start()
-        while not ready.wait(0.1):
-            assert self._up.poll() is None, "up ended:\n" + "\n".join(self.output[-40:])
-            assert time.monotonic() - began < START_SECONDS, "\n".join(self.output[-80:])
-        return time.monotonic() - began
+        threading.Thread(target=self._read, args=[self._up], daemon=True).start()
+        return self._up
+
+    def wait_for_line(self, start: str) -> None:
+        """Return when it has printed a line that starts so; AssertionError if it ends first."""
+        assert self._up is not None
+        deadline = time.monotonic() + START_SECONDS
+        while not any(line.startswith(start) for line in list(self.output)):
+            shown = "\n".join(self.output[-80:])
+            assert self._up.poll() is None, f"up ended:\n{shown}"
+            assert time.monotonic() < deadline, f"up is not that far:\n{shown}"
+            time.sleep(0.05)
 
     def stop(self) -> int:
         """SIGTERM; its exit code."""
@@ -98,30 +111,31 @@ class System:
         return found
 
     def pid(self, part: str) -> int:
-        """The process id of a part, such as "web" or "postgres"."""
-        return int(json.loads((self.data_dir / "run" / f"{part}.pid").read_text())["pid"])
+        """The process id of a part, such as "web" or "postgres"; 0 between two lives of it."""
+        try:
+            return int(json.loads((self.data_dir / "run" / f"{part}.pid").read_text())["pid"])
+        except FileNotFoundError:
+            return 0
 
     def kill(self, part: str) -> None:
         """kill -9 of one part; the supervisor starts it again."""
         os.kill(self.pid(part), signal.SIGKILL)
 
-    def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def manage(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Run a management command against it."""
         return subprocess.run(
             [sys.executable, str(ROOT / "manage.py"), *arguments],
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=timeout,
             check=False,
         )
 
-    def _read(self, up: "subprocess.Popen[str]", ready: threading.Event) -> None:
+    def _read(self, up: "subprocess.Popen[str]") -> None:
         assert up.stdout is not None
         for line in up.stdout:
             self.output.append(line.rstrip("\n"))
-            if line.startswith("Ready in"):
-                ready.set()
 
     # -- its API -------------------------------------------------------------------------------
 
