@@ -37,11 +37,3 @@ class RefuseMalformedRequests:
             case ValueError() if "NUL" in str(exception):
                 return problem_page(request, 400, "A NUL byte has no place in a request.")
         return None
-
-
-class WithoutTraceback(logging.Filter):
-    """Lets every record through, without the traceback of its exception."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.exc_info = None
-        return True

@@ -264,7 +264,7 @@ UNFOLD = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"no_traceback": {"()": "orders_site.middleware.WithoutTraceback"}},
+    "filters": {"no_traceback": {"()": "orders_site.log_filters.WithoutTraceback"}},
     "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},

@@ -4,6 +4,10 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from rest_framework.permissions import AllowAny
+
+from orders_site.health import Health, Liveness
+from orders_site.ordering.api import CancelOrder, PlaceOrder
 from queries.api import (
     CustomerSummaries,
     ListOrders,
@@ -11,10 +15,6 @@ from queries.api import (
     OrderEvents,
     RestaurantSummaries,
 )
-from rest_framework.permissions import AllowAny
-
-from orders_site.health import Health, Liveness
-from orders_site.ordering.api import CancelOrder, PlaceOrder
 
 
 class Orders(ListOrders, PlaceOrder):
