@@ -35,7 +35,7 @@ class StaffSessionAuthentication(authentication.SessionAuthentication):
         return authenticated
 
 
-class ApiClientScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class ApiClientScheme(OpenApiAuthenticationExtension):
     """How OpenAPI describes the token."""
 
     target_class = ApiClientAuthentication
@@ -45,7 +45,7 @@ class ApiClientScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untype
         return {"type": "http", "scheme": "bearer"}
 
 
-class StaffSessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class StaffSessionScheme(OpenApiAuthenticationExtension):
     """How OpenAPI describes the admin's session."""
 
     target_class = StaffSessionAuthentication

@@ -4,20 +4,19 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('payments', '0001_initial'),
+        ("payments", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='LedgerCursor',
+            name="LedgerCursor",
             fields=[
-                ('ledger', models.CharField(max_length=50, primary_key=True, serialize=False)),
-                ('cursor', models.CharField(blank=True, max_length=255)),
+                ("ledger", models.CharField(max_length=50, primary_key=True, serialize=False)),
+                ("cursor", models.CharField(blank=True, max_length=255)),
             ],
             options={
-                'default_permissions': ('view',),
+                "default_permissions": ("view",),
             },
         ),
     ]
