@@ -1,22 +1,24 @@
 """The event store on SQL, the only writer of event rows."""
 
-import threading
+import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from uuid import UUID, uuid4
 
-from django.db import OperationalError
+from django.db import DatabaseError, OperationalError
 from django.db.backends.utils import CursorWrapper
 
 from eventstore import statements
 from eventstore.client.appending import Plan, plan
-from eventstore.client.errors import EventStoreError, InvalidEvent, Overloaded, UnknownStream
+from eventstore.client.batching import Batcher
+from eventstore.client.errors import EventStoreError, InvalidEvent, UnknownStream
 from eventstore.client.events import DEFAULT_STREAM, Event, NewEvent, StreamHead
 from eventstore.client.port import Append, Appended
 from eventstore.client.validation import (
+    append_bytes,
     is_stream_name,
     validate,
     validate_aggregate_id,
@@ -26,9 +28,18 @@ from eventstore.commits import Commits, Hook
 from eventstore.page_size import PageSize
 from eventstore.transactions import LogDatabase
 
-TURN_SECONDS = 5.0
+# A batch holds 4 MiB or some thousand events; eight of them may wait, each no longer than this.
+EVENT_WEIGHT = 1024
+BATCH_WEIGHT = 4 * 1024 * 1024
+WAITING_WEIGHT = 8 * BATCH_WEIGHT
+PATIENCE_SECONDS = 5.0
 FOLLOW_POLL_SECONDS = 0.25
 AGGREGATES_PER_QUERY = 100
+
+logger = logging.getLogger(__name__)
+
+Outcomes = Sequence[Appended | EventStoreError]
+Committer = Batcher[Sequence[Append], Outcomes]
 
 
 class SqlEventStore:
@@ -42,9 +53,7 @@ class SqlEventStore:
     def __init__(self, alias: str = "eventstore", *, on_commit: Collection[Hook] = ()) -> None:
         self.database = LogDatabase(alias)
         self.commits = Commits(on_commit)
-        # Threads of one process take turns at the head row, so that at most one of them waits for
-        # its lock in the database, and at SERIALIZABLE gets a 40001 for having waited.
-        self._turns = tuple(threading.Lock() for _ in range(8))
+        self._committers: dict[str, Committer] = {}
 
     def append(self, events: Sequence[NewEvent], expected_version: int | None = None) -> Appended:
         """See `EventStore.append`."""
@@ -54,7 +63,7 @@ class SqlEventStore:
         return outcome
 
     def append_batch(self, appends: Sequence[Append]) -> list[Appended | EventStoreError]:
-        """See `EventStore.append_batch`; all appends to one stream are one transaction.
+        """See `EventStore.append_batch`; those to one stream are one part of one transaction.
 
         Raises:
             Unavailable, Overloaded: a stream's transaction failed; those of other streams may
@@ -71,31 +80,51 @@ class SqlEventStore:
             else:
                 by_stream[append.events[0].stream].append(place)
         for stream, places in by_stream.items():
-            decided = self._append_to(stream, [appends[place] for place in places])
+            try:
+                decided = self._append_to(stream, [appends[place] for place in places])
+            except UnknownStream as refusal:
+                decided = [refusal] * len(places)
             outcomes.update(zip(places, decided, strict=True))
         return [outcomes[place] for place in range(len(appends))]
 
     def _append_to(
         self, stream: str, appends: Sequence[Append]
     ) -> Sequence[Appended | EventStoreError]:
+        weight = sum(EVENT_WEIGHT * len(append.events) + append_bytes(append) for append in appends)
+        return self._committer(stream).do(appends, weight)
+
+    def _committer(self, stream: str) -> "Committer":
+        """The one gatherer of what this process appends to the stream at the same time."""
+        found = self._committers.get(stream)
+        if found is None:
+            # Only a stream that exists gets one, so that there are not more of them than streams.
+            self.head(stream)
+            found = self._committers.setdefault(
+                stream,
+                Batcher(
+                    partial(self._commit_groups, stream),
+                    batch_weight=BATCH_WEIGHT,
+                    waiting_weight=WAITING_WEIGHT,
+                    patience_seconds=PATIENCE_SECONDS,
+                ),
+            )
+        return found
+
+    def _commit_groups(self, stream: str, groups: Sequence[Sequence[Append]]) -> list[Outcomes]:
+        """Group commit: what several callers append, in one transaction."""
+        together = [append for group in groups for append in group]
         try:
-            with self._turn(stream):
-                decided = self.database.commit(partial(_decide, stream=stream, appends=appends))
-        except UnknownStream as refusal:
-            return [refusal] * len(appends)
+            decided = self.database.commit(partial(_decide, stream=stream, appends=together))
+        except DatabaseError as error:
+            # The database refuses something in it: find out whose it is.
+            if len(groups) > 1:
+                return [self._commit_groups(stream, [group])[0] for group in groups]
+            logger.exception("the database refuses an append to %s", stream, exc_info=error)
+            return [[EventStoreError("the database refuses the append")] * len(together)]
         if decided.events:
             self.commits.announce(stream, decided.head.position, len(decided.events))
-        return decided.outcomes
-
-    @contextmanager
-    def _turn(self, stream: str) -> Iterator[None]:
-        lock = self._turns[hash(stream) % len(self._turns)]
-        if not lock.acquire(timeout=TURN_SECONDS):
-            raise Overloaded
-        try:
-            yield
-        finally:
-            lock.release()
+        outcomes = iter(decided.outcomes)
+        return [list(islice(outcomes, len(group))) for group in groups]
 
     def create_stream(self, name: str) -> StreamHead:
         """The head of the stream, which is created empty unless it is there.

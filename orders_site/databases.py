@@ -69,6 +69,9 @@ def database_settings(
         "application_name": f"orders {alias}",
         "options": " ".join(f"-c {name}={value}" for name, value in timeouts.items()),
     }
+    if alias == "eventstore":
+        # The store's few statements are prepared once and take their arrays in binary.
+        options |= {"server_side_binding": True, "prepare_threshold": 5}
     return {
         "ENGINE": engine,
         "NAME": unquote(parts.path.lstrip("/")),

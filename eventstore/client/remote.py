@@ -9,6 +9,7 @@ from uuid import UUID
 import grpc
 
 from eventstore.client import wire
+from eventstore.client.batching import Batcher
 from eventstore.client.channel import LazyChannel
 from eventstore.client.errors import (
     EventStoreError,
@@ -22,6 +23,7 @@ from eventstore.client.port import Append, Appended
 from eventstore.client.tls import Tls
 from eventstore.client.validation import (
     MAX_EVENTS_PER_APPEND,
+    MAX_EVENTS_PER_BATCH,
     is_stream_name,
     validate_aggregate_id,
     validate_batch,
@@ -35,6 +37,7 @@ LONGEST_PAUSE_SECONDS = 0.3
 AGGREGATES_PER_CALL = 200
 EVENTS_PER_CALL = 10_000
 STREAM_TIMEOUT_SECONDS = 30.0
+WAITING_CALLS = 4
 MAX_CALL_BYTES = wire.MAX_MESSAGE_BYTES - 64 * 1024
 
 
@@ -55,6 +58,13 @@ class RemoteEventStore:
     ) -> None:
         self._timeout = timeout_seconds
         self._channel = LazyChannel(address, tls)
+        # Appends that threads have in flight at the same time share a call.
+        self._appends = Batcher(
+            self._append_together,
+            batch_weight=MAX_CALL_BYTES,
+            waiting_weight=WAITING_CALLS * MAX_CALL_BYTES,
+            patience_seconds=timeout_seconds,
+        )
 
     @classmethod
     def from_settings(cls) -> "RemoteEventStore":
@@ -74,8 +84,21 @@ class RemoteEventStore:
     def append(self, events: Sequence[NewEvent], expected_version: int | None = None) -> Appended:
         """See `EventStore.append`."""
         request = _request(Append(events=events, expected_version=expected_version))
-        response = self._call("AppendEvents", request)
-        return Appended(versions=tuple(response.versions), positions=tuple(response.positions))
+        outcome = self._appends.do(request, _weight(request))
+        if isinstance(outcome, EventStoreError):
+            raise outcome
+        return outcome
+
+    def _append_together(
+        self, requests: Sequence[pb.AppendEventsRequest]
+    ) -> list[Appended | EventStoreError]:
+        if len(requests) == 1:
+            response = self._call("AppendEvents", requests[0])
+            return [
+                Appended(versions=tuple(response.versions), positions=tuple(response.positions))
+            ]
+        response = self._call("AppendBatch", pb.AppendBatchRequest(appends=requests))
+        return [wire.outcome(result) for result in response.results]
 
     def append_batch(self, appends: Sequence[Append]) -> list[Appended | EventStoreError]:
         """See `EventStore.append_batch`; as few calls as the size of messages allows."""
@@ -230,13 +253,20 @@ def _request(append: Append) -> pb.AppendEventsRequest:
     return message
 
 
+def _weight(request: pb.AppendEventsRequest) -> int:
+    """Of an append in a call that is bounded both in bytes and in events."""
+    # Its length and the field's number take up to eight bytes more.
+    return max(
+        request.ByteSize() + 8, len(request.events) * (MAX_CALL_BYTES // MAX_EVENTS_PER_BATCH + 1)
+    )
+
+
 def _parts(requests: Sequence[pb.AppendEventsRequest]) -> Iterator[list[pb.AppendEventsRequest]]:
     """The appends in as few lists as fit into one message each."""
     part: list[pb.AppendEventsRequest] = []
     size = 0
     for request in requests:
-        # Its length and the field's number take up to eight bytes more.
-        needed = request.ByteSize() + 8
+        needed = _weight(request)
         if part and size + needed > MAX_CALL_BYTES:
             yield part
             part, size = [], 0

@@ -1,0 +1,134 @@
+"""Gathers what threads ask for at the same moment, so that one call does it for all of them."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from eventstore.client.errors import Overloaded
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Batcher(Generic[Item, Result]):
+    """Does items in batches, without a thread of its own and without waiting for company.
+
+    A caller that finds nobody at work does its item at once. Those who come meanwhile wait; when
+    the work is done, the first of them does what has gathered, all in one go.
+
+    Args:
+        work: from items to their results, in the same order. What it raises, every caller of
+            the batch gets.
+        batch_weight: at most so much in one batch (but always one item).
+        waiting_weight: above so much waiting, the next item is refused.
+        patience_seconds: how long an item waits for its turn.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Sequence[Item]], Sequence[Result]],
+        *,
+        batch_weight: int,
+        waiting_weight: int,
+        patience_seconds: float,
+    ) -> None:
+        self._work = work
+        self._batch_weight = batch_weight
+        self._waiting_weight = waiting_weight
+        self._patience = patience_seconds
+        self._mutex = threading.Lock()
+        self._queue: deque[_Entry[Item, Result]] = deque()
+        self._waiting = 0
+        self._at_work = False
+
+    def do(self, item: Item, weight: int = 1) -> Result:
+        """The item's result, or what the work raised.
+
+        Raises:
+            Overloaded: too much is waiting, or it waited too long; the item was not begun.
+        """
+        entry: _Entry[Item, Result] = _Entry(item, weight)
+        with self._mutex:
+            if self._queue and self._waiting + weight > self._waiting_weight:
+                raise Overloaded
+            self._queue.append(entry)
+            self._waiting += weight
+            leads = not self._at_work
+            self._at_work = True
+        if leads or self._leads_after_waiting(entry):
+            self._lead()
+        return entry.outcome()
+
+    def _leads_after_waiting(self, entry: "_Entry[Item, Result]") -> bool:
+        """Wait until the item is done (False) or its caller is to do the next batch (True)."""
+        if not entry.wait(self._patience):
+            with self._mutex:
+                # Woken in the last moment, or in a batch by now: then the end is near.
+                if entry in self._queue and not entry.leads:
+                    self._queue.remove(entry)
+                    self._waiting -= entry.weight
+                    raise Overloaded
+            entry.wait()
+        return entry.leads
+
+    def _lead(self) -> None:
+        """Do one batch and hand over to whoever waits by then."""
+        with self._mutex:
+            batch = self._take()
+        try:
+            results = self._work([entry.item for entry in batch])
+            for entry, result in zip(batch, results, strict=True):
+                entry.results.append(result)
+        except BaseException as error:
+            for entry in batch:
+                entry.error = error
+        finally:
+            with self._mutex:
+                following = self._queue[0] if self._queue else None
+                self._at_work = following is not None
+                if following is not None:
+                    following.leads = True
+            # The next batch begins before this one's callers are told.
+            if following is not None:
+                following.wake()
+            for entry in batch:
+                entry.wake()
+
+    def _take(self) -> "list[_Entry[Item, Result]]":
+        batch = [self._queue.popleft()]
+        weight = batch[0].weight
+        while self._queue and weight + self._queue[0].weight <= self._batch_weight:
+            batch.append(self._queue.popleft())
+            weight += batch[-1].weight
+        self._waiting -= weight
+        return batch
+
+
+class _Entry(Generic[Item, Result]):
+    """An item on its way, and the caller who waits for it."""
+
+    def __init__(self, item: Item, weight: int) -> None:
+        self.item = item
+        self.weight = weight
+        # Whether the caller is to do the next batch.
+        self.leads = False
+        self.results: list[Result] = []
+        self.error: BaseException | None = None
+        # A bare lock that is held until the caller is to go on: cheaper than an Event.
+        self._asleep = threading.Lock()
+        self._asleep.acquire()
+
+    def wait(self, seconds: float = -1) -> bool:
+        """Sleep until woken; False when the time is up."""
+        return self._asleep.acquire(timeout=seconds)
+
+    def wake(self) -> None:
+        """Let the caller go on."""
+        if self._asleep.locked():
+            self._asleep.release()
+
+    def outcome(self) -> Result:
+        if self.error is not None:
+            raise self.error
+        return self.results[0]
