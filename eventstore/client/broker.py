@@ -109,6 +109,11 @@ class Backoff:
         self.longest = longest
         self._next = first
 
+    @property
+    def upcoming(self) -> float:
+        """How long the next pause will be."""
+        return self._next
+
     def next(self) -> float:
         """How long to pause now."""
         pause, self._next = self._next, min(self._next * 2, self.longest)

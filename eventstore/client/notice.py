@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote
 from uuid import UUID
 
+from eventstore.client.errors import InvalidEvent
 from eventstore.client.events import Event
+from eventstore.client.validation import validate_aggregate_id
 
 # Printable ASCII but space, double quote and percent: what the binding leaves as it is.
 _SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
@@ -81,6 +83,10 @@ def parse(
         version=_number(values, "ce-version"),
         position=_number(values, "ce-position"),
     )
+    try:
+        validate_aggregate_id(notice.aggregate_id)
+    except InvalidEvent as problem:
+        raise BadNotice(str(problem)) from None
     if notice.position != sequence:
         raise BadNotice(f"ce-position is {notice.position} in the message at {sequence}")
     if subject != subject_of(stream, notice.event_type):

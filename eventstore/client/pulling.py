@@ -68,11 +68,9 @@ class Puller:
             raise self._failure
         return []
 
-    def leftover(self) -> list[Msg]:
-        """The messages that arrived and were not taken."""
-        left = list(self._arrived)
-        self._arrived.clear()
-        return left
+    def waiting(self) -> list[Msg]:
+        """The messages that arrived and were not taken yet."""
+        return list(self._arrived)
 
     async def _ask(self) -> None:
         self._request += 1

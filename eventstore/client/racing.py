@@ -31,3 +31,14 @@ async def within(seconds: float, event: asyncio.Event) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+def raise_if_cancelled() -> None:
+    """End a task that was cancelled and lives; to be called in every loop that has no end.
+
+    `asyncio.wait_for` of Python 3.11, which nats-py uses, swallows a cancellation that comes in
+    the moment in which what it waits for is done.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -1,0 +1,104 @@
+"""How far a subscription is: its checkpoint, and the lines in the log that say that it lives."""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from eventstore.client.binding import Binding
+from eventstore.client.broker import Connection
+from eventstore.client.checkpointing import Checkpoints
+from eventstore.client.desk import Desk
+from eventstore.client.subscription import Subscription
+
+logger = logging.getLogger("eventstore.subscriber")
+
+TICK_SECONDS = 1.0
+BUSY_LINE_SECONDS = 10.0
+IDLE_LINE_SECONDS = 60.0
+SAME_OUTAGE_SECONDS = 60.0
+
+
+class Reporter:
+    """Writes the checkpoint about every second in which something happened, and the log lines.
+
+    Args:
+        eager: ask the broker at every tick, also when nothing happened.
+    """
+
+    def __init__(self, subscription: Subscription, desk: Desk, *, eager: bool = False) -> None:
+        self.behind: int | None = None
+        self._subscription = subscription
+        self._desk = desk
+        self._eager = eager
+        self._ticked = self._asked = self._told = 0.0
+        self._asked_events = 0
+        self._line_told: tuple[int, int | None] = (0, None)
+        self._outage_since: float | None = None
+        self._outage_told: tuple[str, float] = ("", 0.0)
+
+    def started(self) -> None:
+        """The first line."""
+        logger.info("%s: starting, for %s", self._subscription.worker, self._subscription.name)
+
+    def stopped(self) -> None:
+        """The last line."""
+        self._line()
+
+    def is_due(self) -> bool:
+        """Whether it is time for a tick."""
+        return time.monotonic() - self._ticked >= TICK_SECONDS
+
+    async def tick(
+        self,
+        connection: Connection,
+        binding: Binding,
+        in_thread: Callable[[Callable[[], Any]], Awaitable[Any]],
+    ) -> None:
+        """Move the checkpoint to what the broker knows as acknowledged; a line now and then."""
+        now = self._ticked = time.monotonic()
+        busy = self._desk.events != self._asked_events or self.behind != 0
+        if self._eager or busy or now - self._asked >= BUSY_LINE_SECONDS:
+            await self._ask(connection, binding, in_thread)
+        self._recovered()
+        news = (self._desk.events, self.behind) != self._line_told
+        if now - self._told >= (BUSY_LINE_SECONDS if news else IDLE_LINE_SECONDS):
+            self._line()
+
+    def outage(self, error: BaseException) -> None:
+        """Work stopped; one line for one outage."""
+        now = time.monotonic()
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        if self._outage_since is None:
+            self._outage_since = now
+        told, when = self._outage_told
+        if reason != told or now - when > SAME_OUTAGE_SECONDS:
+            self._outage_told = (reason, now)
+            logger.warning("%s: waiting, %s", self._subscription.worker, reason)
+
+    async def _ask(
+        self,
+        connection: Connection,
+        binding: Binding,
+        in_thread: Callable[[Callable[[], Any]], Awaitable[Any]],
+    ) -> None:
+        events = self._desk.events
+        info = await connection.js.consumer_info(self._subscription.stream, binding.consumer)
+        floor = info.ack_floor.stream_seq if info.ack_floor else 0
+        await in_thread(lambda: Checkpoints(self._subscription).advance(binding.log_id, floor))
+        self.behind = (info.num_pending or 0) + (info.num_ack_pending or 0)
+        self._asked, self._asked_events = time.monotonic(), events
+
+    def _recovered(self) -> None:
+        if self._outage_since is not None:
+            seconds = time.monotonic() - self._outage_since
+            self._outage_since, self._outage_told = None, ("", 0.0)
+            logger.info("%s: working again after %.0f s", self._subscription.worker, seconds)
+
+    def _line(self) -> None:
+        self._told, self._line_told = time.monotonic(), (self._desk.events, self.behind)
+        behind = "unknown" if self.behind is None else f"{self.behind:,}"
+        logger.info(
+            "%s: %s events applied, %s behind",
+            *(self._subscription.worker, f"{self._desk.events:,}", behind),
+        )

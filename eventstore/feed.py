@@ -1,0 +1,225 @@
+"""One stream's way from the log to JetStream: agree on where it stands, publish, agree again."""
+
+import asyncio
+import logging
+import random
+import time
+from dataclasses import dataclass
+from typing import assert_never
+
+import nats.js.errors
+from nats.js.api import StreamInfo
+
+from eventstore import jetstream
+from eventstore.agreement import Compare, Create, Refill, Refuse, Resume, compare, judge
+from eventstore.client.broker import Backoff, BrokerAway, Connection
+from eventstore.client.events import Event, StreamHead
+from eventstore.client.racing import raise_if_cancelled, within
+from eventstore.pages import PageReader
+from eventstore.progress import WORTH_TELLING, Progress
+from eventstore.sending import Fenced, NotAccepted, Sender, sending
+
+logger = logging.getLogger("eventstore.publisher")
+
+POLL_SECONDS = 0.25
+# How often an idle publisher looks whether somebody touched the stream.
+WATCH_SECONDS = 5.0
+STORE_PAUSE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class StreamStatus:
+    """What a health page shows of a stream's publishing.
+
+    `published` and `head` are positions, the latter as last heard; `state` is for people.
+    """
+
+    stream: str
+    state: str
+    published: int
+    head: int
+
+
+class Refused(Exception):
+    """The stream is not this log's to fill; a person has to look."""
+
+
+class Feed:
+    """Keeps one stream equal to its log, for as long as a connection lasts."""
+
+    def __init__(self, pages: PageReader, *, replicas: int, refused_seconds: float) -> None:
+        self.stream = pages.stream
+        self.published = 0
+        self.head = 0
+        self.state = "waiting for NATS"
+        self.news = asyncio.Event()
+        self._watched_at = 0.0
+        self._pages = pages
+        self._replicas = replicas
+        self._refused_seconds = refused_seconds
+
+    def status(self) -> StreamStatus:
+        """Where it stands now."""
+        return StreamStatus(self.stream, self.state, self.published, max(self.head, self.published))
+
+    def hear(self, position: int) -> None:
+        """Somebody says that the log has reached `position`."""
+        self.head = max(self.head, position)
+        self.news.set()
+
+    def tell(self, level: int, state: str) -> None:
+        """Take on a state; logged once, however often it is told."""
+        if state != self.state:
+            self.state = state
+            logger.log(level, "%s: %s", self.stream, state)
+
+    async def run(self, connection: Connection) -> None:
+        """Publish until the connection is lost (what then is raised) or the task cancelled."""
+        pause = Backoff(longest=STORE_PAUSE_SECONDS)
+        fenced = False
+        while True:
+            raise_if_cancelled()
+            before = self.published
+            try:
+                mended = await self._agree(connection)
+                if fenced and not mended:
+                    fenced = False
+                    await self._stand_by(connection)
+                else:
+                    await self._publish(connection)
+            except Fenced:
+                fenced = True
+            except (NotAccepted, nats.js.errors.APIError) as problem:
+                self.tell(logging.WARNING, f"not published, trying again: {problem}")
+                await asyncio.sleep(pause.next())
+            except Refused as refusal:
+                self.tell(logging.ERROR, f"refused: {refusal}")
+                await asyncio.sleep(self._refused_seconds)
+            except BrokerAway:
+                raise
+            except self._pages.errors as problem:
+                self.tell(logging.WARNING, f"the log can't be read, trying again: {problem}")
+                await asyncio.sleep(pause.next())
+            if self.published > before:
+                pause.reset()
+
+    async def _agree(self, connection: Connection) -> bool:
+        """Compare stream and log until `published` is where they agree; whether it took mending."""
+        mended = False
+        while True:
+            raise_if_cancelled()
+            # The stream first: whatever is published by then is in the log that is read after.
+            info = await jetstream.find(connection, self.stream)
+            head = await self._pages.head()
+            self.head = max(self.head, head.position)
+            verdict = judge(head, jetstream.figures(info) if info else None)
+            if isinstance(verdict, Compare):
+                tail = await jetstream.identities(
+                    connection, self.stream, verdict.first, verdict.last
+                )
+                if not tail:
+                    await asyncio.sleep(POLL_SECONDS)
+                    continue
+                log = await self._pages.ids(verdict.first, verdict.last)
+                verdict = compare(head, tail, log)
+            match verdict:
+                case Resume(position):
+                    assert info is not None
+                    await jetstream.repair_settings(connection, info, self._replicas)
+                    self.published = position
+                    return mended
+                case Refuse(reason):
+                    raise Refused(reason)
+                case Create():
+                    logger.info("%s: creating the stream", self.stream)
+                    await self._create(connection, head)
+                case Refill():
+                    assert info is not None
+                    await self._refill(connection, head, info, verdict)
+                case _:
+                    assert_never(verdict)
+            mended = True
+
+    async def _create(
+        self, connection: Connection, head: StreamHead, refilled_from: int | None = None
+    ) -> None:
+        await jetstream.create(
+            connection,
+            self.stream,
+            head.log_id,
+            replicas=self._replicas,
+            refilled_from=refilled_from,
+        )
+
+    async def _refill(
+        self, connection: Connection, head: StreamHead, info: StreamInfo, verdict: Refill
+    ) -> None:
+        logger.warning(
+            "%s: the NATS stream differs from the log, %s: deleting it and publishing "
+            "all %d events again",
+            *(self.stream, verdict.reason, head.position),
+        )
+        self.published = 0
+        if await jetstream.drop(connection, info):
+            await self._create(connection, head, refilled_from=verdict.wrong_from)
+
+    async def _publish(self, connection: Connection) -> None:
+        """Publish what comes after `published`, then what is committed, without end."""
+        progress = Progress(self.stream)
+        async with sending(connection, await self._pages.head()) as sender:
+            while True:
+                raise_if_cancelled()
+                self.news.clear()
+                page = await self._pages.after(self.published)
+                while page:
+                    if len(page) >= WORTH_TELLING // 2:
+                        await progress.tell(self.published, self._pages.head_position)
+                    page = await self._send(sender, page)
+                progress.caught_up(self.published)
+                self.head = max(self.head, self.published)
+                self.tell(logging.INFO, "published up to the head of the log")
+                await self._wait_for_news(connection)
+
+    async def _send(self, sender: Sender, page: list[Event]) -> list[Event]:
+        """Publish a page; the next one, which is read meanwhile."""
+        last = page[-1].position
+        self.head = max(self.head, last)
+        self.news.clear()
+        following = asyncio.ensure_future(self._pages.after(last))
+        try:
+            await sender.send(page)
+            self.published = last
+            return await following
+        finally:
+            following.cancel()
+
+    async def _wait_for_news(self, connection: Connection) -> None:
+        """Return when the log may have more; raises if the stream is not as it was left."""
+        if await within(POLL_SECONDS, self.news):
+            return
+        if time.monotonic() - self._watched_at < WATCH_SECONDS:
+            return
+        self._watched_at = time.monotonic()
+        info = await jetstream.find(connection, self.stream)
+        if info is None:
+            raise NotAccepted("the stream was deleted")
+        if info.state.last_seq != self.published:
+            raise Fenced("somebody else wrote to the stream")
+
+    async def _stand_by(self, connection: Connection) -> None:
+        """Another publisher is at work: leave it alone until the stream stands still behind."""
+        self.tell(logging.INFO, "standing by, another publisher is at work")
+        patience = 1.0 + random.uniform(0, 0.5)  # noqa: S311 - so that two don't wake as one
+        seen, since = -1, time.monotonic()
+        while time.monotonic() - since < patience:
+            raise_if_cancelled()
+            await asyncio.sleep(POLL_SECONDS)
+            info = await jetstream.find(connection, self.stream)
+            head = await self._pages.head()
+            self.head = max(self.head, head.position)
+            if info is None or info.state.last_seq > head.position:
+                return
+            if info.state.last_seq == head.position or info.state.last_seq != seen:
+                since = time.monotonic()
+            seen = self.published = info.state.last_seq
+        logger.info("%s: taking over at %d", self.stream, seen)

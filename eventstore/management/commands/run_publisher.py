@@ -1,0 +1,55 @@
+"""Run the publisher alone, beside event stores that were started without one."""
+
+import logging
+import os
+import signal
+import threading
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from eventstore.client.port import EventStore
+from eventstore.publisher import Publisher
+
+STOP_SECONDS = 8.0
+
+
+class Command(BaseCommand):
+    help = "Publish the events of the log to NATS, until SIGTERM or Ctrl-C."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--log",
+            choices=["database", "server"],
+            default="database",
+            help="where the log is read: the event store's database, or its gRPC server",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        publisher = Publisher(
+            _log(options["log"]),
+            streams=settings.EVENTSTORE_STREAMS,
+            nats_url=settings.NATS_PUBLISHER_URL,
+            replicas=settings.NATS_REPLICAS,
+        )
+        publisher.start()
+        stop.wait()
+        if not publisher.stop(STOP_SECONDS):
+            # A frozen database would keep the process alive; nothing is lost by leaving it.
+            logging.shutdown()
+            os._exit(0)
+
+
+def _log(where: str) -> EventStore:
+    if where == "server":
+        from eventstore.client.remote import RemoteEventStore
+
+        return RemoteEventStore.from_settings()
+    from eventstore.store import SqlEventStore
+
+    return SqlEventStore()

@@ -1,0 +1,79 @@
+"""Reading the log from asyncio: the store is synchronous, so one thread of its own does it."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+from uuid import UUID
+
+from django.db import Error as DatabaseError
+from django.db import close_old_connections
+
+from eventstore.client.errors import EventStoreError, TransientError
+from eventstore.client.events import Event, StreamHead
+from eventstore.client.port import EventStore
+
+PAGE_EVENTS = 500
+PAGE_BYTES = 4 * 1024 * 1024
+
+T = TypeVar("T")
+
+
+class DamagedLog(Exception):
+    """The log has a gap."""
+
+
+class PageReader:
+    """Bounded reads of one stream of the log."""
+
+    errors = (EventStoreError, TransientError, DatabaseError, DamagedLog)
+
+    def __init__(self, store: EventStore, stream: str, thread: ThreadPoolExecutor) -> None:
+        self.stream = stream
+        self._store = store
+        self._thread = thread
+
+    async def head(self) -> StreamHead:
+        """Where the log stands."""
+        return await self._call(lambda: self._store.head(self.stream))
+
+    async def head_position(self) -> int:
+        """The position of the log's last event."""
+        return (await self.head()).position
+
+    async def after(self, position: int) -> list[Event]:
+        """The next events: at most a page of them, none at the end.
+
+        Raises:
+            DamagedLog: the next one is missing though there are later ones.
+        """
+        return await self._call(lambda: self._page(position + 1))
+
+    async def ids(self, first: int, last: int) -> dict[int, UUID]:
+        """The event ids at the positions from first to last, as far as the log goes."""
+        limit = last - first + 1
+        return await self._call(
+            lambda: {
+                event.position: event.event_id
+                for event in self._store.read_stream(first, stream=self.stream, limit=limit)
+            }
+        )
+
+    def _page(self, first: int) -> list[Event]:
+        page: list[Event] = []
+        size = 0
+        for event in self._store.read_stream(first, stream=self.stream, limit=PAGE_EVENTS):
+            if event.position != first + len(page):
+                raise DamagedLog(f"after position {first + len(page) - 1} comes {event.position}")
+            page.append(event)
+            size += len(event.data)
+            if size >= PAGE_BYTES:
+                break
+        return page
+
+    async def _call(self, work: Callable[[], T]) -> T:
+        def fresh() -> T:
+            close_old_connections()
+            return work()
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, fresh)

@@ -1,0 +1,5 @@
+"""Tests on real servers."""
+
+import pytest
+
+pytest.register_assert_rewrite("tests.integration.messaging", "tests.integration.desks")
