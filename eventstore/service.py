@@ -1,7 +1,7 @@
 """The gRPC service of the log: each method is one call of the store, put into messages."""
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -17,6 +17,7 @@ from eventstore.store import FOLLOW_POLL_SECONDS, SqlEventStore
 
 MAX_EVENTS_PER_REPLY = 1_000
 MAX_BYTES_PER_REPLY = 3 * 1024 * 1024
+MAX_PAGE = 2_000
 MAX_AGGREGATES_PER_CALL = 10_000
 
 
@@ -66,13 +67,7 @@ class EventStoreService(Service):
         return map(wire.event_message, self._selected(request))
 
     def GetManyEvents(self, request: pb.GetManyEventsRequest, context: Any) -> Iterator[pb.Event]:
-        if len(request.aggregates) > MAX_AGGREGATES_PER_CALL:
-            raise InvalidEvent(f"at most {MAX_AGGREGATES_PER_CALL} aggregates in a call")
-        wanted = [
-            (one.aggregate_id, _at_least_zero("from_version", one.from_version))
-            for one in request.aggregates
-        ]
-        return map(wire.event_message, self.store.read_many(wanted))
+        return map(wire.event_message, self.store.read_many(_aggregates(request.aggregates)))
 
     def ReadStream(self, request: pb.ReadStreamRequest, context: Any) -> Iterator[pb.Event]:
         position = _at_least_zero("from_position", request.from_position)
@@ -82,6 +77,26 @@ class EventStoreService(Service):
             events = self.store.read_stream(position, stream=stream, limit=limit)
             return map(wire.event_message, events)
         return map(wire.event_message, islice(self._followed(stream, position, context), limit))
+
+    def ReadPage(self, request: pb.ReadPageRequest, context: Any) -> pb.EventPage:
+        if request.aggregates:
+            events = self.store.read_many(_aggregates(request.aggregates))
+        else:
+            events = self.store.read_stream(
+                _at_least_zero("from_position", request.from_position),
+                stream=request.stream or DEFAULT_STREAM,
+                limit=_at_least_zero("limit", request.limit) or None,
+            )
+        page = pb.EventPage(complete=True)
+        size = 0
+        for event in events:
+            message = wire.event_message(event)
+            size += message.ByteSize()
+            if page.events and (size > MAX_BYTES_PER_REPLY or len(page.events) >= MAX_PAGE):
+                page.complete = False
+                break
+            page.events.append(message)
+        return page
 
     def GetStreamHead(self, request: pb.GetStreamHeadRequest, context: Any) -> pb.StreamHead:
         return wire.head_message(self.store.head(request.stream or DEFAULT_STREAM))
@@ -130,6 +145,14 @@ def _bounded(events: Iterable[Event]) -> list[pb.Event]:
             raise ResultTooLarge("more events than one reply may carry: call GetEventsStream")
         messages.append(message)
     return messages
+
+
+def _aggregates(messages: Sequence[pb.AggregateFrom]) -> list[tuple[str, int]]:
+    if len(messages) > MAX_AGGREGATES_PER_CALL:
+        raise InvalidEvent(f"at most {MAX_AGGREGATES_PER_CALL} aggregates in a call")
+    return [
+        (one.aggregate_id, _at_least_zero("from_version", one.from_version)) for one in messages
+    ]
 
 
 def _at_least_zero(field: str, value: int) -> int:

@@ -1,5 +1,6 @@
 """System checks: everything that is wrong with the settings, at once, each with a hint."""
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +22,15 @@ REQUIRED_IN_PRODUCTION = (
     "GATEWAY_URL",
     "GATEWAY_API_KEY",
 )
+# The processes that run with less, each alone; the web process shows all contexts in the admin.
+REQUIRED_ALONE = {
+    "run_eventstore": ("EVENTSTORE_DATABASE_URL", "NATS_URL"),
+    "run_publisher": ("EVENTSTORE_DATABASE_URL", "NATS_URL"),
+    "subscribe_ordering": ("DATABASE_URL", "NATS_URL"),
+    "subscribe_payments": ("PAYMENTS_DATABASE_URL", "NATS_URL", "GATEWAY_URL", "GATEWAY_API_KEY"),
+    "subscribe_queries": ("QUERIES_DATABASE_URL", "NATS_URL"),
+    "subscribe_restaurant": ("RESTAURANT_DATABASE_URL", "NATS_URL"),
+}
 
 
 @register()
@@ -44,7 +54,8 @@ def production(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 
 def _production() -> Iterator[CheckMessage]:
-    for name in REQUIRED_IN_PRODUCTION:
+    command = sys.argv[1] if len(sys.argv) > 1 else ""
+    for name in REQUIRED_ALONE.get(command, REQUIRED_IN_PRODUCTION):
         if not settings.ENVIRONMENT.given(name):
             yield Error(
                 f"ORDERS_{name} is not set.",

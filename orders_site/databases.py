@@ -80,7 +80,8 @@ def database_settings(
         "HOST": host,
         "PORT": str(port),
         "CONN_MAX_AGE": None,
-        "CONN_HEALTH_CHECKS": True,
+        # The event store runs a read or an append again when its connection turns out to be lost.
+        "CONN_HEALTH_CHECKS": alias != "eventstore",
         "OPTIONS": options,
     }
 

@@ -120,6 +120,7 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = True
 USE_TZ = True
+FORMAT_MODULE_PATH = ["orders_site.console.formats"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # -- Databases: one per context -----------------------------------------------------------------
@@ -172,6 +173,7 @@ NATS_REPLICAS = env.number("NATS_REPLICAS", 1, least=1, most=5)
 # -- Subscriptions ------------------------------------------------------------------------------
 
 SUBSCRIPTION_BATCH = env.number("SUBSCRIPTION_BATCH", 200, least=1, most=1000)
+SUBSCRIPTION_THREADS = env.number("SUBSCRIPTION_THREADS", 8, least=1, most=64)
 SUBSCRIPTION_ATTEMPTS = env.number("SUBSCRIPTION_ATTEMPTS", 5, least=1)
 
 # -- Orders -------------------------------------------------------------------------------------
@@ -257,8 +259,10 @@ UNFOLD = {
     "SITE_TITLE": "Orders",
     "SITE_HEADER": "Orders",
     "SITE_SYMBOL": "receipt_long",
+    "SITE_URL": None,
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "orders_site.console.landing.dashboard",
+    "SIDEBAR": {"navigation": "orders_site.console.navigation.sidebar"},
 }
 
 LOGGING = {

@@ -4,6 +4,8 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from django.db import connections
+
 from eventstore.client.delivery import Delivery, Done, Job, Later, Settle, Verdict
 from eventstore.client.errors import RetryLater
 from eventstore.client.models import ParkedMessage
@@ -27,6 +29,7 @@ class Desk:
     Args:
         attempts: failures after which a message is parked.
         stopping: asked between two messages.
+        threads: that run a reactor's reactions.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class Desk:
         *,
         attempts: int,
         stopping: Callable[[], bool] = lambda: False,
+        threads: int = 1,
     ) -> None:
         self._subscription = subscription
         self._stopping = stopping
@@ -42,7 +46,9 @@ class Desk:
         self._work: Projecting | Reacting
         match subscription.handler:
             case Reactor() as reactor:
-                self._work = Reacting(subscription, reactor, self._parking, stopping)
+                self._work = Reacting(
+                    subscription, reactor, self._parking, stopping=stopping, threads=threads
+                )
             case projector:
                 self._work = Projecting(subscription, projector, self._parking)
 
@@ -90,6 +96,11 @@ class Desk:
             else:
                 self._parking.resolve(row)
         return bool(rows)
+
+    def close(self) -> None:
+        """Close the database connections of the calling thread and of those that react."""
+        self._work.close()
+        connections.close_all()
 
     def _take(self, jobs: Sequence[Job], failing: Sequence[ParkedMessage]) -> None:
         try:

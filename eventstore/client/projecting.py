@@ -64,6 +64,9 @@ class Projecting:
         if self._concerns(event.aggregate_type):
             self.catch_up(event.aggregate_id, event.version)
 
+    def close(self) -> None:
+        """Nothing to end: all is done by the calling thread."""
+
     def _concerns(self, aggregate_type: str) -> bool:
         return aggregate_type in self._projector.aggregate_types
 
@@ -90,16 +93,20 @@ class Projecting:
         self.events += sum(map(len, events.values()))
 
     def _alone(self, aggregate_id: str, read: dict[Version, UUID]) -> Verdict:
+        """Apply one aggregate's events one by one, so that what fails is known by its version."""
+        starts = self._starts([aggregate_id])
+        event: Event | None = None
         try:
-            read.update(self._bring_up(self._starts([aggregate_id])))
+            for event in self._subscription.store.read_many(list(starts.items())):
+                run_through_conflicts(partial(self._apply, {aggregate_id: [event]}))
+                read[(aggregate_id, event.version)] = event.event_id
         except RetryLater as later:
             return Later(later.delay_seconds)
         except Exception as error:
             if is_outage(error):
                 raise
-            start = self._starts([aggregate_id])
-            first = next(iter(self._subscription.store.read_many(list(start.items()))), None)
-            return self._parking.failed(aggregate_id, start[aggregate_id], first, error)
+            version = event.version if event else starts[aggregate_id]
+            return self._parking.failed(aggregate_id, version, event, error)
         return Done()
 
     def _resolve(self, failing: Sequence[ParkedMessage], verdicts: Mapping[str, Verdict]) -> None:

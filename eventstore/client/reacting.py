@@ -1,6 +1,11 @@
 """How a reactor's notices are answered: each with the event it tells of, read from the log."""
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+
+from django.db import close_old_connections, connections
 
 from eventstore.client.delivery import Done, Job, Later, Verdict
 from eventstore.client.errors import RetryLater
@@ -8,16 +13,33 @@ from eventstore.client.events import Event
 from eventstore.client.models import ParkedMessage
 from eventstore.client.outages import is_outage, run_through_conflicts
 from eventstore.client.parking import Parking
+from eventstore.client.prefetched import PrefetchedEventStore
 from eventstore.client.subscription import Reactor, Subscription
 
 MAX_SUSPECTS = 1_000
+CLOSE_SECONDS = 1.0
+
+Histories = Mapping[str, list[Event]]
+
+
+@dataclass(frozen=True)
+class _Reacted:
+    """How it went with one job; `error` is what the reaction raised."""
+
+    job: Job
+    cause: Event
+    error: Exception | None
 
 
 class Reacting:
     """The work of a subscription whose handler is a reactor.
 
+    Reactions to different aggregates run side by side, so that one that waits for somebody (a
+    payment gateway) holds up no other; what they append at the same time shares a call.
+
     Args:
         stopping: asked between two messages; what is left then is given back.
+        threads: that run reactions.
     """
 
     def __init__(
@@ -25,13 +47,17 @@ class Reacting:
         subscription: Subscription,
         reactor: Reactor,
         parking: Parking,
+        *,
         stopping: Callable[[], bool],
+        threads: int,
     ) -> None:
         self.events = 0
         self._store = subscription.store
         self._reactions = reactor.reactions
         self._parking = parking
         self._stopping = stopping
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="reaction")
         # Sequences of messages that an outage hit. They are worked on last, so that what is out
         # for one message only (a gateway that knows nothing of it yet) holds up no other.
         self._suspects: set[int] = set()
@@ -44,13 +70,22 @@ class Reacting:
                 known.append(job)
             else:
                 job.settle(Done())
-        causes = self._causes(known)
+        histories = self._histories(known)
         rows = {(row.aggregate_id, row.from_version): row for row in failing}
+        work: dict[str, list[tuple[Job, Event]]] = {}
         for job in sorted(known, key=lambda job: job.delivery.sequence in self._suspects):
-            if self._stopping():
-                return
-            key = (job.notice.aggregate_id, job.notice.version)
-            job.settle(self._answer(job, causes.get(key), rows.get(key)))
+            if (cause := self._cause(job, histories)) is not None:
+                work.setdefault(cause.aggregate_id, []).append((job, cause))
+        outage: Exception | None = None
+        for each in self._run(list(work.values()), histories):
+            key = (each.cause.aggregate_id, each.cause.version)
+            if each.error is not None and is_outage(each.error):
+                self._suspect(each.job)
+                outage = outage or each.error
+            else:
+                each.job.settle(self._verdict(each, rows.get(key)))
+        if outage is not None:
+            raise outage
 
     def catch_up(self, aggregate_id: str, from_version: int) -> None:
         """React to the aggregate's events from a version on; raises what stops it."""
@@ -59,41 +94,97 @@ class Reacting:
 
     def catch_up_with(self, event: Event) -> None:
         """React to one event."""
-        if (reaction := self._reactions.get(event.event_type)) is not None:
-            run_through_conflicts(lambda: reaction(event))
+        if self._react(event, []):
             self.events += 1
 
-    def _causes(self, jobs: Sequence[Job]) -> dict[tuple[str, int], Event]:
-        wanted = {(job.notice.aggregate_id, job.notice.version) for job in jobs}
-        starts: dict[str, int] = {}
-        for id_, version in wanted:
-            starts[id_] = min(version, starts.get(id_, version))
-        if not starts:
-            return {}
-        events = self._store.read_many(sorted(starts.items()))
-        return {
-            (event.aggregate_id, event.version): event
-            for event in events
-            if (event.aggregate_id, event.version) in wanted
-        }
+    def close(self) -> None:
+        """End the threads, with their database connections."""
+        together = threading.Barrier(self._threads)
 
-    def _answer(self, job: Job, cause: Event | None, row: ParkedMessage | None) -> Verdict:
-        if cause is None:
-            self._parking.bad_notice(job.delivery, "the log has no such event")
-            return Done()
-        if cause.event_id != job.notice.event_id or cause.event_type != job.notice.event_type:
-            self._parking.bad_notice(job.delivery, "the log has another event there")
-            return Done()
-        try:
-            self.catch_up_with(cause)
-        except RetryLater as later:
-            return Later(later.delay_seconds)
-        except Exception as error:
-            if is_outage(error):
-                self._suspect(job)
-                raise
+        def last_words() -> None:
+            # Each thread gets one of these, since none ends before all have begun.
+            try:
+                together.wait(CLOSE_SECONDS)
+            except threading.BrokenBarrierError:
+                return
+            connections.close_all()
+
+        for _ in range(self._threads):
+            self._pool.submit(last_words)
+        self._pool.shutdown(wait=False)
+
+    def _histories(self, jobs: Sequence[Job]) -> Histories:
+        """The whole history of each aggregate, read in one go."""
+        wanted = sorted({job.notice.aggregate_id for job in jobs})
+        histories: dict[str, list[Event]] = {id_: [] for id_ in wanted}
+        if wanted:
+            for event in self._store.read_many([(id_, 1) for id_ in wanted]):
+                histories[event.aggregate_id].append(event)
+        return histories
+
+    def _cause(self, job: Job, histories: Histories) -> Event | None:
+        """The event that the notice tells of; a notice that lies is parked and settled."""
+        notice = job.notice
+        history = histories[notice.aggregate_id]
+        if not 1 <= notice.version <= len(history):
+            problem = "the log has no such event"
+        else:
+            cause = history[notice.version - 1]
+            told = (notice.event_id, notice.event_type)
+            if told == (cause.event_id, cause.event_type):
+                return cause
+            problem = "the log has another event there"
+        self._parking.bad_notice(job.delivery, problem)
+        job.settle(Done())
+        return None
+
+    def _run(
+        self, work: Sequence[Sequence[tuple[Job, Event]]], histories: Histories
+    ) -> Iterator[_Reacted]:
+        """Run the reactions to each aggregate one after another, different aggregates at once."""
+        if len(work) == 1 or self._threads == 1:
+            for group in work:
+                yield from self._react_to_all(group, histories)
+            return
+        running = [self._pool.submit(self._in_thread, group, histories) for group in work]
+        for done in as_completed(running):
+            yield from done.result()
+
+    def _in_thread(
+        self, group: Sequence[tuple[Job, Event]], histories: Histories
+    ) -> list[_Reacted]:
+        close_old_connections()
+        return list(self._react_to_all(group, histories))
+
+    def _react_to_all(
+        self, group: Sequence[tuple[Job, Event]], histories: Histories
+    ) -> Iterator[_Reacted]:
+        for job, cause in group:
+            if self._stopping():
+                return
+            error: Exception | None = None
+            try:
+                self._react(cause, histories[cause.aggregate_id])
+            except Exception as raised:
+                error = raised
+            yield _Reacted(job, cause, error)
+
+    def _react(self, cause: Event, history: list[Event]) -> bool:
+        reaction = self._reactions.get(cause.event_type)
+        if reaction is None:
+            return False
+        store = PrefetchedEventStore(self._store, history)
+        run_through_conflicts(lambda: reaction(cause, store=store))
+        return True
+
+    def _verdict(self, reacted: _Reacted, row: ParkedMessage | None) -> Verdict:
+        cause, error = reacted.cause, reacted.error
+        if isinstance(error, RetryLater):
+            return Later(error.delay_seconds)
+        if error is not None:
             return self._parking.failed(cause.aggregate_id, cause.version, cause, error)
-        self._suspects.discard(job.delivery.sequence)
+        self.events += 1
+        self._suspects.discard(reacted.job.delivery.sequence)
         if row is not None:
             self._parking.resolve(row)
         return Done()

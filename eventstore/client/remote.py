@@ -35,8 +35,6 @@ RETRY_SECONDS = 2.0
 FIRST_PAUSE_SECONDS = 0.02
 LONGEST_PAUSE_SECONDS = 0.3
 AGGREGATES_PER_CALL = 200
-EVENTS_PER_CALL = 10_000
-STREAM_TIMEOUT_SECONDS = 30.0
 WAITING_CALLS = 4
 MAX_CALL_BYTES = wire.MAX_MESSAGE_BYTES - 64 * 1024
 
@@ -136,10 +134,15 @@ class RemoteEventStore:
         return self._walk_aggregates(aggregates)
 
     def _walk_aggregates(self, aggregates: Sequence[tuple[str, int]]) -> Iterator[Event]:
-        for start in range(0, len(aggregates), AGGREGATES_PER_CALL):
-            part = aggregates[start : start + AGGREGATES_PER_CALL]
-            request = wire.many_message([(id_, max(version, 1)) for id_, version in part])
-            yield from self._read_whole("GetManyEvents", request)
+        # Where a page ends is told by an aggregate's id, so in one call each may stand only once.
+        once = len({aggregate_id for aggregate_id, _ in aggregates}) == len(aggregates)
+        size = AGGREGATES_PER_CALL if once else 1
+        for start in range(0, len(aggregates), size):
+            wanted = list(aggregates[start : start + size])
+            while wanted:
+                page = self._call("ReadPage", wire.page_message(wanted))
+                yield from map(wire.event, page.events)
+                wanted = [] if page.complete else _left(wanted, page.events[-1])
 
     def read_event(self, event_id: UUID) -> Event | None:
         """See `EventStore.read_event`."""
@@ -156,24 +159,32 @@ class RemoteEventStore:
     ) -> Iterator[Event]:
         """See `EventStore.read_stream`; goes on by itself where a connection broke off."""
         self.head(stream)
-        return self._walk_stream(stream, max(from_position, 1), limit, follow)
+        walk = self._follow_stream if follow else self._walk_stream
+        return walk(stream, max(from_position, 1), limit)
 
-    def _walk_stream(
-        self, stream: str, position: int, limit: int | None, follow: bool
-    ) -> Iterator[Event]:
+    def _walk_stream(self, stream: str, position: int, limit: int | None) -> Iterator[Event]:
+        end = None if limit is None else position + limit
+        while end is None or position < end:
+            request = pb.ReadPageRequest(
+                stream=stream, from_position=position, limit=0 if end is None else end - position
+            )
+            page = self._call("ReadPage", request)
+            yield from map(wire.event, page.events)
+            if page.complete:
+                return
+            position = page.events[-1].position + 1
+
+    def _follow_stream(self, stream: str, position: int, limit: int | None) -> Iterator[Event]:
         end = None if limit is None else position + limit
         patience = _Patience(RETRY_SECONDS)
         while end is None or position < end:
-            # Without `follow` a call has a deadline, and so few events that it can meet it.
-            wanted = 0 if follow else EVENTS_PER_CALL
-            wanted = wanted if end is None else min(wanted or end - position, end - position)
+            wanted = 0 if end is None else end - position
             request = pb.ReadStreamRequest(
-                stream=stream, from_position=position, limit=wanted, follow=follow
+                stream=stream, from_position=position, limit=wanted, follow=True
             )
             begin = position
             try:
-                timeout = None if follow else STREAM_TIMEOUT_SECONDS
-                for event in self._stream("ReadStream", request, timeout):
+                for event in self._stream("ReadStream", request):
                     yield event
                     position = event.position + 1
             except Unavailable:
@@ -181,9 +192,6 @@ class RemoteEventStore:
                     patience = _Patience(RETRY_SECONDS)
                 if not patience.pause():
                     raise
-            else:
-                if not follow and position - begin < wanted:
-                    return
 
     def head(self, stream: str = DEFAULT_STREAM) -> StreamHead:
         """See `EventStore.head`."""
@@ -203,17 +211,8 @@ class RemoteEventStore:
                 if not (retried and patience.pause()):
                     raise _failure(error) from error
 
-    def _read_whole(self, method: str, request: Any) -> list[Event]:
-        patience = _Patience(RETRY_SECONDS)
-        while True:
-            try:
-                return list(self._stream(method, request, STREAM_TIMEOUT_SECONDS))
-            except Unavailable:
-                if not patience.pause():
-                    raise
-
-    def _stream(self, method: str, request: Any, timeout: float | None) -> Iterator[Event]:
-        call = self._channel.method(method)(request, timeout=timeout)
+    def _stream(self, method: str, request: Any) -> Iterator[Event]:
+        call = self._channel.method(method)(request)
         try:
             for message in call:
                 yield wire.event(message)
@@ -251,6 +250,12 @@ def _request(append: Append) -> pb.AppendEventsRequest:
     if message.ByteSize() > MAX_CALL_BYTES:
         raise InvalidEvent(f"an append is larger than {MAX_CALL_BYTES // 1024} KiB")
     return message
+
+
+def _left(wanted: Sequence[tuple[str, int]], last: pb.Event) -> list[tuple[str, int]]:
+    """What is left of the (aggregate id, from version) that were asked for after this event."""
+    place = [id_ for id_, _ in wanted].index(last.aggregate_id)
+    return [(last.aggregate_id, last.version + 1), *wanted[place + 1 :]]
 
 
 def _weight(request: pb.AppendEventsRequest) -> int:

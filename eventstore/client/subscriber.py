@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import nats.errors
 from django.conf import settings
-from django.db import close_old_connections, connections
+from django.db import close_old_connections
 
 from eventstore.client.binding import ACK_WAIT_SECONDS, Binding, SubscriptionRefused, bind
 from eventstore.client.broker import Backoff, BrokerAway, Connection, connected
@@ -75,6 +75,7 @@ class Subscriber:
             subscription,
             attempts=settings.SUBSCRIPTION_ATTEMPTS,
             stopping=self._stopping.is_set,
+            threads=settings.SUBSCRIPTION_THREADS,
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=subscription.worker)
         self._batch = settings.SUBSCRIPTION_BATCH
@@ -91,7 +92,7 @@ class Subscriber:
             logger.error("%s: refused: %s", self._subscription.worker, refusal)
             raise
         finally:
-            closed = self._thread.submit(connections.close_all)
+            closed = self._thread.submit(self._desk.close)
             self._thread.shutdown(wait=False)
             wait([closed], THREAD_SECONDS)
         return closed.done()

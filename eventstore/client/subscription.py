@@ -34,11 +34,12 @@ class Projector(Protocol):
 class Reactor:
     """Answers events, each by its type, in no particular order.
 
-    `reactions`: event type -> function of the event, read from the log. The function appends
-    idempotently (its event ids come from the cause), so that it may run any number of times.
+    `reactions`: event type -> function, called as `reaction(event, store=store)` with the event
+    read from the log. It appends idempotently (its event ids come from the cause), so that it may
+    run any number of times; for different aggregates it runs in several threads at once.
     """
 
-    reactions: Mapping[str, Callable[[Event], None]]
+    reactions: Mapping[str, Callable[..., None]]
 
 
 @dataclass(frozen=True, kw_only=True)

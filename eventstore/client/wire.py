@@ -166,11 +166,12 @@ def outcome_message(outcome: Appended | EventStoreError) -> pb.AppendResult:
     return pb.AppendResult(code=code.value[0], message=str(outcome), actual_version=actual or 0)
 
 
-def many_message(aggregates: Sequence[tuple[str, int]]) -> pb.GetManyEventsRequest:
+def page_message(aggregates: Sequence[tuple[str, int]]) -> pb.ReadPageRequest:
     """Which aggregates to read, each from which version."""
-    return pb.GetManyEventsRequest(
+    return pb.ReadPageRequest(
         aggregates=[
-            pb.AggregateFrom(aggregate_id=id_, from_version=version) for id_, version in aggregates
+            pb.AggregateFrom(aggregate_id=id_, from_version=max(version, 1))
+            for id_, version in aggregates
         ]
     )
 

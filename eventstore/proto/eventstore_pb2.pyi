@@ -134,6 +134,26 @@ class ReadStreamRequest(_message.Message):
     follow: bool
     def __init__(self, stream: _Optional[str] = ..., from_position: _Optional[int] = ..., limit: _Optional[int] = ..., follow: _Optional[bool] = ...) -> None: ...
 
+class ReadPageRequest(_message.Message):
+    __slots__ = ("aggregates", "stream", "from_position", "limit")
+    AGGREGATES_FIELD_NUMBER: _ClassVar[int]
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    FROM_POSITION_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    aggregates: _containers.RepeatedCompositeFieldContainer[AggregateFrom]
+    stream: str
+    from_position: int
+    limit: int
+    def __init__(self, aggregates: _Optional[_Iterable[_Union[AggregateFrom, _Mapping]]] = ..., stream: _Optional[str] = ..., from_position: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class EventPage(_message.Message):
+    __slots__ = ("events", "complete")
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[Event]
+    complete: bool
+    def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., complete: _Optional[bool] = ...) -> None: ...
+
 class GetStreamHeadRequest(_message.Message):
     __slots__ = ("stream",)
     STREAM_FIELD_NUMBER: _ClassVar[int]

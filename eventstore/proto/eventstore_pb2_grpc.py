@@ -69,6 +69,11 @@ class EventStoreStub:
                 request_serializer=eventstore_dot_proto_dot_eventstore__pb2.ReadStreamRequest.SerializeToString,
                 response_deserializer=eventstore_dot_proto_dot_eventstore__pb2.Event.FromString,
                 _registered_method=True)
+        self.ReadPage = channel.unary_unary(
+                '/eventstore.EventStore/ReadPage',
+                request_serializer=eventstore_dot_proto_dot_eventstore__pb2.ReadPageRequest.SerializeToString,
+                response_deserializer=eventstore_dot_proto_dot_eventstore__pb2.EventPage.FromString,
+                _registered_method=True)
         self.GetStreamHead = channel.unary_unary(
                 '/eventstore.EventStore/GetStreamHead',
                 request_serializer=eventstore_dot_proto_dot_eventstore__pb2.GetStreamHeadRequest.SerializeToString,
@@ -129,6 +134,14 @@ class EventStoreServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadPage(self, request, context):
+        """As much as fits into one reply of what GetManyEvents (aggregates given) or ReadStream would
+        stream: a message of many events costs a fraction of many messages.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStreamHead(self, request, context):
         """Where a stream stands: its log id and the position and hash of its last event.
         """
@@ -173,6 +186,11 @@ def add_EventStoreServicer_to_server(servicer, server):
                     servicer.ReadStream,
                     request_deserializer=eventstore_dot_proto_dot_eventstore__pb2.ReadStreamRequest.FromString,
                     response_serializer=eventstore_dot_proto_dot_eventstore__pb2.Event.SerializeToString,
+            ),
+            'ReadPage': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadPage,
+                    request_deserializer=eventstore_dot_proto_dot_eventstore__pb2.ReadPageRequest.FromString,
+                    response_serializer=eventstore_dot_proto_dot_eventstore__pb2.EventPage.SerializeToString,
             ),
             'GetStreamHead': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStreamHead,
@@ -369,6 +387,33 @@ class EventStore:
             '/eventstore.EventStore/ReadStream',
             eventstore_dot_proto_dot_eventstore__pb2.ReadStreamRequest.SerializeToString,
             eventstore_dot_proto_dot_eventstore__pb2.Event.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadPage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eventstore.EventStore/ReadPage',
+            eventstore_dot_proto_dot_eventstore__pb2.ReadPageRequest.SerializeToString,
+            eventstore_dot_proto_dot_eventstore__pb2.EventPage.FromString,
             options,
             channel_credentials,
             insecure,

@@ -4,7 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from eventstore.client import Event
+from eventstore.client import Event, EventStore
 
 Hook = Callable[[Event], None]
 
@@ -58,7 +58,7 @@ class Reactions:
         self.before = before
         self.seen: list[Event] = []
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: Event, *, store: EventStore) -> None:
         self.before(event)
         self.seen.append(event)
 

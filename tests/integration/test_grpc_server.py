@@ -124,7 +124,7 @@ def test_a_client_tells_a_shed_stream_from_an_end(store):
             next(followed)
 
             with pytest.raises(Overloaded):
-                list(client.read_stream())
+                list(client.read_stream(follow=True))
             followed.close()
 
 

@@ -16,16 +16,15 @@ class Command(SubscribeCommand):
     help = "Takes payments for orders, and gives them back when orders are rejected or cancelled."
 
     def subscription(self, options: dict[str, Any]) -> Subscription:
-        store, gateway = event_store(), payment_gateway()
+        gateway = payment_gateway()
         reactions = {
-            event_type: partial(reaction, store=store, gateway=gateway)
-            for event_type, reaction in REACTIONS.items()
+            kind: partial(reaction, gateway=gateway) for kind, reaction in REACTIONS.items()
         }
         return Subscription(
             name="payments",
             worker=options["worker"],
             handler=Reactor(reactions),
-            store=store,
+            store=event_store(),
             database=DATABASE,
             checkpoints=Checkpoint,
             parked=ParkedMessage,

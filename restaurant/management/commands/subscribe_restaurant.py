@@ -1,6 +1,5 @@
 """The restaurant context's worker."""
 
-from functools import partial
 from typing import Any
 
 from eventstore.client.command import SubscribeCommand
@@ -17,15 +16,11 @@ class Command(SubscribeCommand):
     )
 
     def subscription(self, options: dict[str, Any]) -> Subscription:
-        store = event_store()
-        reactions = {
-            event_type: partial(reaction, store=store) for event_type, reaction in REACTIONS.items()
-        }
         return Subscription(
             name="restaurant",
             worker=options["worker"],
-            handler=Reactor(reactions),
-            store=store,
+            handler=Reactor(REACTIONS),
+            store=event_store(),
             database=DATABASE,
             checkpoints=Checkpoint,
             parked=ParkedMessage,

@@ -1,6 +1,5 @@
 """`manage.py subscribe_ordering`: the saga's worker."""
 
-from functools import partial
 from typing import Any
 
 from eventstore.client.command import SubscribeCommand
@@ -16,14 +15,11 @@ class Command(SubscribeCommand):
     help = "Follows each order's saga: rejects what can't be paid, keeps the deadlines."
 
     def subscription(self, options: dict[str, Any]) -> Subscription:
-        store = event_store()
         return Subscription(
             name=NAME,
             worker=options["worker"],
-            handler=Reactor(
-                {kind: partial(reaction, store=store) for kind, reaction in REACTIONS.items()}
-            ),
-            store=store,
+            handler=Reactor(REACTIONS),
+            store=event_store(),
             database="default",
             checkpoints=Checkpoint,
             parked=ParkedMessage,

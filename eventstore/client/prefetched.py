@@ -1,0 +1,60 @@
+"""An event store that has an aggregate's history at hand already."""
+
+from collections.abc import Iterator, Sequence
+from uuid import UUID
+
+from eventstore.client.errors import EventStoreError
+from eventstore.client.events import DEFAULT_STREAM, Event, NewEvent, StreamHead
+from eventstore.client.port import Append, Appended, EventStore
+
+
+class PrefetchedEventStore:
+    """Answers the first read of one aggregate from what was read before, the rest from the store.
+
+    A history that is out of date by then does no harm that a slow caller would not do as well: a
+    guarded append conflicts, and what is read after that is fresh.
+    """
+
+    def __init__(self, store: EventStore, history: list[Event]) -> None:
+        self._store = store
+        self._history: list[Event] | None = history
+
+    def read_aggregate(self, aggregate_id: str, from_version: int = 1) -> list[Event]:
+        """See `EventStore.read_aggregate`."""
+        history, self._history = self._history, None
+        if history and history[0].aggregate_id == aggregate_id:
+            return history[max(from_version, 1) - 1 :]
+        return self._store.read_aggregate(aggregate_id, from_version)
+
+    def append(self, events: Sequence[NewEvent], expected_version: int | None = None) -> Appended:
+        """See `EventStore.append`."""
+        self._history = None
+        return self._store.append(events, expected_version)
+
+    def append_batch(self, appends: Sequence[Append]) -> list[Appended | EventStoreError]:
+        """See `EventStore.append_batch`."""
+        self._history = None
+        return self._store.append_batch(appends)
+
+    def read_many(self, aggregates: Sequence[tuple[str, int]]) -> Iterator[Event]:
+        """See `EventStore.read_many`."""
+        return self._store.read_many(aggregates)
+
+    def read_event(self, event_id: UUID) -> Event | None:
+        """See `EventStore.read_event`."""
+        return self._store.read_event(event_id)
+
+    def read_stream(
+        self,
+        from_position: int = 1,
+        *,
+        stream: str = DEFAULT_STREAM,
+        limit: int | None = None,
+        follow: bool = False,
+    ) -> Iterator[Event]:
+        """See `EventStore.read_stream`."""
+        return self._store.read_stream(from_position, stream=stream, limit=limit, follow=follow)
+
+    def head(self, stream: str = DEFAULT_STREAM) -> StreamHead:
+        """See `EventStore.head`."""
+        return self._store.head(stream)
