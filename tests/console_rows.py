@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from django.db import transaction
 
-from eventstore.client import Event
+from eventstore.client import Event, to_json
 from eventstore.client.hashing import GENESIS
 from eventstore.client.memory import InMemoryEventStore
 from eventstore.client.models import ParkedMessage
@@ -86,7 +86,7 @@ def park(model: type[ParkedMessage], aggregate_id: str, **fields: object) -> Par
         "event_id": str(uuid4()),
         "event_type": "order-approved",
         "position": 3,
-        "payload": '{"reason": "%s"}' % XSS,
+        "payload": to_json({"reason": XSS}),
         "error": f"UnknownSchemaVersion: {XSS}",
         "traceback": f"Traceback ...\n  {XSS}",
         "attempts": 5,

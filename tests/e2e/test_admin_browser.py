@@ -96,7 +96,7 @@ def test_staff_find_an_order_by_its_id_and_read_its_timeline(page: Page, system:
     order_id = system.place("21.00", "nowhere")
     system.reaches(order_id, "rejected", "refunded")
     find(page, system, "queries/orderrow", order_id)
-    expect(page).to_have_url(f"{system.site}/admin/orders/{order_id}/")
+    assert page.url.startswith(f"{system.site}/admin/orders/{order_id}/")
     types = [entry.get_attribute("data-type") for entry in page.locator("#timeline li").all()]
     assert types == system.event_types(order_id)
     page.locator("#timeline summary").nth(2).click()
@@ -188,10 +188,11 @@ def poison(system: System, order_id: str) -> None:
 
 def rows(page: Page, url: str) -> int:
     page.goto(url)
-    return page.locator("#result_list tbody a").count()
+    return page.locator("#result_list input.action-select").count()
 
 
 def attempts(page: Page, url: str) -> int:
     page.goto(url)
-    text = page.locator(".field-attempts").inner_text()
-    return int(re.findall(r"\d+", text)[-1])
+    found = re.search(r"Attempts\s+(\d+)", page.locator("#content-main").inner_text())
+    assert found is not None
+    return int(found[1])

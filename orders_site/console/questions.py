@@ -1,0 +1,99 @@
+"""What the landing page asks each part: whether it answers, and what is going on there."""
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.apps import apps
+from django.conf import settings
+from django.db import connections
+from django.utils import timezone
+
+from eventstore.client.connection import event_store
+from eventstore.client.models import ParkedMessage
+from orders_site.console.parts import Parts
+from orders_site.ordering import reads as ordering
+from payments import reads as payments
+from queries import reads as queries
+from restaurant import reads as restaurant
+
+# Counting stops here; a console needs no larger figure.
+MOST = 10_000
+MOST_SUBSCRIPTIONS = 50
+NATS_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class SubscriptionState:
+    """How far a subscription is; `still_for`: since when its checkpoint has not moved."""
+
+    name: str
+    position: int
+    still_for: timedelta
+
+
+@dataclass(frozen=True)
+class ContextState:
+    """What a context tells: its subscriptions, how much it parked, and figures of its own."""
+
+    subscriptions: list[SubscriptionState]
+    parked: int
+    figures: dict[str, int] = field(default_factory=dict)
+
+
+def today() -> datetime:
+    """The first moment of the day, in UTC."""
+    return datetime.combine(timezone.now().astimezone(UTC).date(), time.min, tzinfo=UTC)
+
+
+def context(label: str, figures: Callable[[], dict[str, int]]) -> ContextState:
+    """The state of the context with this app label."""
+    checkpoints = apps.get_model(label, "Checkpoint")._default_manager.order_by("pk")
+    parked = apps.get_model(label, "ParkedMessage")._default_manager.order_by()
+    now = timezone.now()
+    return ContextState(
+        [
+            SubscriptionState(row.pk, row.position, now - row.updated_at)
+            for row in checkpoints[:MOST_SUBSCRIPTIONS]
+        ],
+        parked.filter(state=ParkedMessage.State.PARKED)[:MOST].count(),
+        figures(),
+    )
+
+
+def database(alias: str) -> None:
+    """Have a database answer."""
+    with connections[alias].cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+def head_position() -> int:
+    """The position of the log's last event."""
+    return event_store().head().position
+
+
+def nats() -> str:
+    """The NATS server's greeting; raises OSError if none comes."""
+    first = urlsplit(settings.NATS_URL.split(",")[0].strip())
+    address = (first.hostname or "127.0.0.1", first.port or 4222)
+    with socket.create_connection(address, timeout=NATS_SECONDS) as connection:
+        greeting = connection.recv(4).decode(errors="replace")
+    if greeting != "INFO":
+        raise ConnectionError("this is no NATS server")
+    return greeting
+
+
+QUESTIONS: dict[str, Callable[[], Any]] = {
+    "ordering": partial(context, "ordering", lambda: {"alarms": ordering.alarms(MOST)}),
+    "payments": partial(context, "payments", lambda: payments.counts_by_state(today(), MOST)),
+    "restaurant": partial(context, "restaurant", lambda: {"open": restaurant.open_tickets(MOST)}),
+    "queries": partial(context, "queries", lambda: queries.counts_by_status(today().date())),
+    "log": partial(database, "eventstore"),
+    "event store": head_position,
+    "NATS": nats,
+}
+PARTS = Parts(QUESTIONS)
