@@ -22,7 +22,7 @@ logger = logging.getLogger("eventstore.subscriber")
 T = TypeVar("T")
 InThread = Callable[[Callable[[], T]], Awaitable[T]]
 
-ACK_WAIT_SECONDS = 30.0
+ACK_WAIT_SECONDS = 15.0
 MAX_ACK_PENDING = 1_000
 
 
@@ -61,6 +61,9 @@ async def bind(connection: Connection, subscription: Subscription, in_thread: In
     checkpoint = await in_thread(lambda: _checkpoint(subscription, log_id))
     try:
         info = await connection.js.consumer_info(subscription.stream, subscription.name)
+        if _is_stale(info, checkpoint):
+            await connection.js.delete_consumer(subscription.stream, subscription.name)
+            raise nats.js.errors.NotFoundError
         await _follow_types(connection, subscription, info.config)
     except nats.js.errors.NotFoundError:
         after = checkpoint.position
@@ -70,6 +73,18 @@ async def bind(connection: Connection, subscription: Subscription, in_thread: In
             await in_thread(lambda: Checkpoints(subscription).rewind(log_id, after))
         await _create(connection, subscription, after + 1)
     return Binding(log_id, subscription.name)
+
+
+def _is_stale(info: api.ConsumerInfo, checkpoint: Checkpoint) -> bool:
+    """Whether the durable that the last worker left is better made anew from the checkpoint.
+
+    It is when it is ahead of the checkpoint (a second's work of a killed worker; or the context's
+    database was restored, and all since then has to come again), and when it still waits for
+    acknowledgements that a killed worker can't send. A durable that others pull from is theirs.
+    """
+    floor = info.ack_floor.stream_seq if info.ack_floor else 0
+    left = floor > checkpoint.position or bool(info.num_ack_pending)
+    return left and not info.num_waiting
 
 
 def _log_id(subscription: Subscription, metadata: dict[str, str]) -> UUID:

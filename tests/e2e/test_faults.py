@@ -81,6 +81,8 @@ def test_after_all_faults_every_invariant_holds(system: System) -> None:
     invariants.check_orders(events)
     invariants.check_money(events, system.movements())
     for order_id, order in invariants.by_order(events).items():
-        assert system.order(order_id)["version"] == len(order)
+        # What is newer than the program is parked, and the row waits for a newer program.
+        readable = [event for event in order if event.context.get("schema_version", 1) == 1]
+        assert system.order(order_id)["version"] == len(readable)
     verified = system.manage("verify_queries")
     assert verified.returncode == 0, verified.stdout + verified.stderr
