@@ -2,18 +2,20 @@
 
 import logging
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+
+from eventstore.client.events import Event
 
 logger = logging.getLogger(__name__)
-Hook = Callable[[str, int, int], None]
+Hook = Callable[[Sequence[Event]], None]
 
 
 class Commits:
     """Counts the commits that this process knows of; safe to share between threads.
 
     Args:
-        hooks: each called with (stream, last position, number of events) after every commit of
-            this process that added events, by the thread that committed; must be quick.
+        hooks: each called after every commit of this process with the events that it added (of
+            one stream, in order), by the thread that committed; must be quick.
     """
 
     def __init__(self, hooks: Collection[Hook] = ()) -> None:
@@ -21,15 +23,15 @@ class Commits:
         self.count = 0
         self._more = threading.Condition()
 
-    def announce(self, stream: str, position: int, events: int) -> None:
+    def announce(self, events: Sequence[Event]) -> None:
         """Say that this process committed; never raises."""
         self.wake()
         for hook in self.hooks:
             try:
-                hook(stream, position, events)
+                hook(events)
             except Exception:
                 # The events are committed: nothing that follows may make the append look failed.
-                logger.exception("a hook failed after the commit of %s %s", stream, position)
+                logger.exception("a hook failed after a commit at %d", events[-1].position)
 
     def wake(self) -> None:
         """Make those who wait look; also for what another process committed."""

@@ -54,6 +54,7 @@ class Feed:
         self.state = "waiting for NATS"
         self.news = asyncio.Event()
         self._watched_at = 0.0
+        self.handover = pages.handover
         self._pages = pages
         self._replicas = replicas
         self._refused_seconds = refused_seconds
@@ -170,7 +171,7 @@ class Feed:
             while True:
                 raise_if_cancelled()
                 self.news.clear()
-                page = await self._pages.after(self.published)
+                page = await self._pages.after(self.published, self.head)
                 while page:
                     if len(page) >= WORTH_TELLING // 2:
                         await progress.tell(self.published, self._pages.head_position)
@@ -185,7 +186,7 @@ class Feed:
         last = page[-1].position
         self.head = max(self.head, last)
         self.news.clear()
-        following = asyncio.ensure_future(self._pages.after(last))
+        following = asyncio.ensure_future(self._pages.after(last, self.head))
         try:
             await sender.send(page)
             self.published = last

@@ -1,6 +1,7 @@
 """Reading the log from asyncio: the store is synchronous, so one thread of its own does it."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -12,8 +13,11 @@ from django.db import close_old_connections
 from eventstore.client.errors import EventStoreError, TransientError
 from eventstore.client.events import Event, StreamHead
 from eventstore.client.port import EventStore
+from eventstore.handover import Handover
 
 PAGE_EVENTS = 500
+# How long the end of what was handed over is believed to be the end of the log.
+LOOK_SECONDS = 0.2
 PAGE_BYTES = 4 * 1024 * 1024
 
 T = TypeVar("T")
@@ -30,8 +34,10 @@ class PageReader:
 
     def __init__(self, store: EventStore, stream: str, thread: ThreadPoolExecutor) -> None:
         self.stream = stream
+        self.handover = Handover()
         self._store = store
         self._thread = thread
+        self._looked_at = float("-inf")
 
     async def head(self) -> StreamHead:
         """Where the log stands."""
@@ -41,12 +47,22 @@ class PageReader:
         """The position of the log's last event."""
         return (await self.head()).position
 
-    async def after(self, position: int) -> list[Event]:
+    async def after(self, position: int, heard: int = 0) -> list[Event]:
         """The next events: at most a page of them, none at the end.
+
+        What this process committed is handed over; the log is asked for the rest, when it is
+        `heard` to be further, and now and then.
 
         Raises:
             DamagedLog: the next one is missing though there are later ones.
         """
+        if fresh := self.handover.take(position, PAGE_EVENTS):
+            return fresh
+        now = time.monotonic()
+        at_end = self.handover.newest == position and heard <= position
+        if at_end and now - self._looked_at < LOOK_SECONDS:
+            return []
+        self._looked_at = now
         return await self._call(lambda: self._page(position + 1))
 
     async def ids(self, first: int, last: int) -> dict[int, UUID]:

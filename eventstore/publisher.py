@@ -13,6 +13,7 @@ from django.db import connections
 from nats.aio.msg import Msg
 
 from eventstore.client.broker import Backoff, BrokerAway, Connection, connected
+from eventstore.client.events import Event
 from eventstore.client.port import EventStore
 from eventstore.client.racing import first_of, raise_if_cancelled
 from eventstore.feed import Feed, StreamStatus
@@ -84,6 +85,12 @@ class Publisher:
         """A commit took `stream` to `position`; from any thread, never blocks."""
         if (feed := self._feeds.get(stream)) is not None:
             self._call_in_loop(lambda: feed.hear(position))
+
+    def offer(self, events: Sequence[Event]) -> None:
+        """A commit of this process added these events; from any thread, never blocks."""
+        if (feed := self._feeds.get(events[-1].stream)) is not None:
+            feed.handover.offer(events)
+            self.wake(events[-1].stream, events[-1].position)
 
     def status(self) -> list[StreamStatus]:
         """Where each stream stands, for health pages; from any thread."""

@@ -122,7 +122,7 @@ class SqlEventStore:
             logger.exception("the database refuses an append to %s", stream, exc_info=error)
             return [[EventStoreError("the database refuses the append")] * len(together)]
         if decided.events:
-            self.commits.announce(stream, decided.head.position, len(decided.events))
+            self.commits.announce(decided.events)
         outcomes = iter(decided.outcomes)
         return [list(islice(outcomes, len(group))) for group in groups]
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from eventstore.client.errors import EventStoreError
-from eventstore.client.events import StreamHead
+from eventstore.client.events import Event, StreamHead
 from eventstore.store import SqlEventStore
 
 PROBE_SECONDS = 1.0
@@ -89,11 +89,12 @@ class Activity:
         self._positions: dict[str, int] = {}
         self._lock = threading.Lock()
 
-    def committed(self, stream: str, position: int, events: int) -> None:
-        """A commit added events to the stream and took it to this position."""
+    def committed(self, events: Sequence[Event]) -> None:
+        """A commit added these events."""
+        stream, position = events[-1].stream, events[-1].position
         with self._lock:
             self._commits[stream] += 1
-            self._events[stream] += events
+            self._events[stream] += len(events)
             self._positions[stream] = max(position, self._positions.get(stream, 0))
 
     def lines(self, now: float) -> list[str]:

@@ -113,7 +113,7 @@ def _publishing(store: SqlEventStore) -> Iterator[None]:
         nats_url=settings.NATS_PUBLISHER_URL,
         replicas=settings.NATS_REPLICAS,
     )
-    store.commits.hooks.append(lambda stream, position, _: publisher.wake(stream, position))
+    store.commits.hooks.append(publisher.offer)
     publisher.start()
     try:
         yield
@@ -125,7 +125,7 @@ def _publishing(store: SqlEventStore) -> Iterator[None]:
 def _hinting(store: SqlEventStore) -> Iterator[None]:
     """Tell the other servers of this one's commits, and wake followers at theirs."""
     hints = CommitHints(settings.NATS_PUBLISHER_URL, lambda *_: store.commits.wake())
-    store.commits.hooks.append(lambda stream, position, _: hints.hint(stream, position))
+    store.commits.hooks.append(lambda events: hints.hint(events[-1].stream, events[-1].position))
     hints.start()
     try:
         yield
