@@ -153,7 +153,6 @@ class Reacting:
     def _in_thread(
         self, group: Sequence[tuple[Job, Event]], histories: Histories
     ) -> list[_Reacted]:
-        close_old_connections()
         return list(self._react_to_all(group, histories))
 
     def _react_to_all(
@@ -167,6 +166,8 @@ class Reacting:
                 self._react(cause, histories[cause.aggregate_id])
             except Exception as raised:
                 error = raised
+                # A connection that was lost is opened anew by the next reaction.
+                close_old_connections()
             yield _Reacted(job, cause, error)
 
     def _react(self, cause: Event, history: list[Event]) -> bool:

@@ -9,8 +9,10 @@ from django.conf import settings
 
 from eventstore.client import (
     Event,
+    EventIdConflict,
     EventStore,
     NewEvent,
+    VersionConflict,
     execute,
     metadata_for,
     reaction_id,
@@ -57,7 +59,7 @@ def place_order(
     Raises:
         InvalidOrder: it breaks a rule.
         IdempotencyKeyReused: the client used the key for other details.
-        EventStoreError: as `execute`.
+        EventStoreError: as `EventStore.append`.
     """
     order_id = uuid5(client_id, idempotency_key) if idempotency_key else uuid4()
     event_id = reaction_id(order_id, "ordering.place_order")
@@ -79,9 +81,14 @@ def place_order(
             },
         ),
     )
-    placed = execute(store, str(order_id), lambda history: [] if history else [new])
-    if placed.history:
-        return _placed_before(placed.history[0], fingerprint)
+    try:
+        # Nearly always there is no such order yet, so that is found out by appending.
+        store.append([new], 0)
+    except (VersionConflict, EventIdConflict):
+        history = store.read_aggregate(str(order_id))
+        if not history:
+            raise
+        return _placed_before(history[0], fingerprint)
     return domain.Order(created)
 
 

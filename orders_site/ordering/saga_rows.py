@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
+from eventstore.client.outages import run_through_conflicts
 from orders_site.ordering.models import OrderSaga
 from orders_site.ordering.saga import SagaState
 from orders_site.transactions import committed
@@ -41,15 +42,14 @@ def show(
     def update() -> bool:
         return row.filter(version__lt=version).update(**fields) > 0 or row.exists()
 
-    if committed(DATABASE, update):
+    # Each statement is a transaction of its own. Version 1 has nothing to update.
+    if version > 1 and run_through_conflicts(update):
         return
     new = OrderSaga(order_id=order_id, created_at=created_at, log_id=log_id(), **fields)
-
-    def insert() -> None:
-        if not update():
-            new.save(force_insert=True)
-
-    committed(DATABASE, insert)
+    run_through_conflicts(lambda: OrderSaga.objects.bulk_create([new], ignore_conflicts=True))
+    if version > 1:
+        # Another worker may have inserted an older one just now.
+        run_through_conflicts(update)
 
 
 def claim_overdue(now: datetime, *, lease: timedelta, limit: int) -> Sequence[str]:
@@ -67,6 +67,16 @@ def claim_overdue(now: datetime, *, lease: timedelta, limit: int) -> Sequence[st
         return claimed
 
     return committed(DATABASE, claim)
+
+
+def take_away(row: OrderSaga) -> None:
+    """Delete a row that shows more than the log has; within the caller's transaction."""
+    OrderSaga.objects.filter(pk=row.pk).delete()
+
+
+def keep(row: OrderSaga, log_id: UUID) -> None:
+    """The row's version counts in this log now; within the caller's transaction."""
+    OrderSaga.objects.filter(pk=row.pk).exclude(log_id=log_id).update(log_id=log_id)
 
 
 def alarm(order_id: str, version: int, text: str) -> None:

@@ -249,6 +249,9 @@ def test_staff_cancel_with_both_permissions(client, memory_store, permissions, s
 
 
 class Away(InMemoryEventStore):
+    def append_batch(self, appends):
+        raise Unavailable
+
     def read_aggregate(self, aggregate_id, from_version=1):
         raise Unavailable
 

@@ -154,6 +154,18 @@ class SlowReads(InMemoryEventStore):
         return history
 
 
+class SlowAppends(InMemoryEventStore):
+    """Holds the first appends until `racers` of them have come."""
+
+    def __init__(self, racers: int) -> None:
+        super().__init__()
+        self.barrier = threading.Barrier(racers, timeout=10)
+
+    def append(self, events, expected_version=None):
+        self.barrier.wait()
+        return super().append(events, expected_version)
+
+
 def at_once(*calls):
     results = [None] * len(calls)
 
@@ -172,7 +184,7 @@ def at_once(*calls):
 
 
 def test_the_same_request_many_times_at_once_is_one_order_for_all():
-    store = SlowReads(racers=8)
+    store = SlowAppends(racers=8)
     answers = at_once(
         *(
             lambda n=n: place(store, idempotency_key="k", now=NOON + timedelta(seconds=n))
@@ -184,7 +196,7 @@ def test_the_same_request_many_times_at_once_is_one_order_for_all():
 
 
 def test_two_orders_at_once_under_one_key_are_one_order_and_one_refusal():
-    store = SlowReads(racers=2)
+    store = SlowAppends(racers=2)
     answers = at_once(
         lambda: place(store, idempotency_key="k"),
         lambda: place(store, replace(DETAILS, customer_id="customer-2"), idempotency_key="k"),
