@@ -20,6 +20,8 @@ from orders_site.demo import FATES, Demo, Placed
 from orders_site.embedded.readiness import http_ok
 
 STOP_SECONDS = 40.0
+# Of what is written to a file or a pipe.
+PLAIN_WIDTH = 160
 
 
 class Command(BaseCommand):
@@ -31,6 +33,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         console = Console(highlight=False)
+        if not console.is_terminal:
+            console.width = PLAIN_WIDTH
         site = f"http://127.0.0.1:{settings.WEB_PORT}"
         with _running_system(site, console):
             try:
