@@ -8,11 +8,11 @@ from uuid import UUID
 from eventstore.client import (
     Event,
     NewEvent,
-    UnknownSchemaVersion,
     metadata_for,
     reaction_id,
     to_json,
 )
+from eventstore.client.upcasting import Upcasters, upcasted
 from orders_site.money import Money
 from payments import domain
 from payments.domain import OrderFact, OrderPlaced, PaymentDebited
@@ -25,11 +25,15 @@ PAYMENT_DEBITED = "order-payment-debited"
 PAYMENT_FAILED = "order-payment-failed"
 PAYMENT_REFUNDED = "order-payment-refunded"
 SCHEMA_VERSION = 1
+# Event type -> the steps of its data from schema version 1 to 2, from 2 to 3, and so on.
+UPCASTERS: Upcasters = {}
 ACTOR = "payments"
 MAX_CODE_LENGTH = 100
 MAX_REASON_LENGTH = 500
 # Neither NUL nor half a surrogate pair can be stored as text.
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
+# What data can do to its reader: numbers beyond bounds and nesting beyond the stack included.
+_UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 
 
 class MalformedEvent(ValueError):
@@ -48,15 +52,13 @@ def read_order(history: Iterable[Event]) -> domain.Order:
 
 
 def fact_of(event: Event) -> OrderFact | None:
-    """What the event says to payments; None for the types that say nothing to it."""
-    if event.event_type not in _READERS:
+    """What the event says to payments; None for what is of no order, or of a type not read here."""
+    if event.aggregate_type != ORDER or event.event_type not in _READERS:
         return None
-    version = event.context.get("schema_version", SCHEMA_VERSION)
-    if version != SCHEMA_VERSION:
-        raise UnknownSchemaVersion(f"{event.event_type} of schema version {version}")
     try:
+        event = upcasted(event, UPCASTERS)
         return _READERS[event.event_type](event, event.payload)
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+    except _UNREADABLE as error:
         raise MalformedEvent(f"{event.event_type} {event.event_id}: {error!r}") from error
 
 

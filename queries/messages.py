@@ -10,11 +10,13 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from eventstore.client import Event, UnknownSchemaVersion
+from eventstore.client import Event
+from eventstore.client.upcasting import Upcasters, upcasted
 from orders_site.money import Money
 
 AGGREGATE_TYPE = "order"
-SCHEMA_VERSION = 1
+# Event type -> the steps of its data from schema version 1 to 2, from 2 to 3, and so on.
+UPCASTERS: Upcasters = {}
 MAX_NAME_LENGTH = 255
 MAX_QUANTITY = 2**31 - 1
 
@@ -112,13 +114,7 @@ def read(event: Event) -> Fact | None:
     if reader is None:
         return None
     try:
-        schema_version = event.context.get("schema_version", SCHEMA_VERSION)
-        if schema_version != SCHEMA_VERSION or isinstance(schema_version, bool):
-            raise UnknownSchemaVersion(
-                f"{event.event_type} has schema version {str(schema_version)[:20]},"
-                f" this program reads {SCHEMA_VERSION}"
-            )
-        return reader(event)
+        return reader(upcasted(event, UPCASTERS))
     except (ValueError, OverflowError, RecursionError) as error:
         raise MalformedEvent(f"{event.event_type}: {error}") from error
 

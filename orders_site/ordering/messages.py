@@ -6,14 +6,16 @@ from hashlib import sha256
 from typing import Any, assert_never
 from uuid import UUID
 
-from eventstore.client.errors import UnknownSchemaVersion
 from eventstore.client.events import Event, NewEvent, to_json
+from eventstore.client.upcasting import Upcasters, upcasted
 from orders_site.money import Money
 from orders_site.ordering import domain
 from orders_site.ordering.details import CONTROL_CHARACTERS, OrderDetails, OrderItem
 
 AGGREGATE_TYPE = "order"
 SCHEMA_VERSION = 1
+# Event type -> the steps of its data from schema version 1 to 2, from 2 to 3, and so on.
+UPCASTERS: Upcasters = {}
 
 ORDER_CREATED = "order-created"
 ORDER_REJECTED = "order-rejected"
@@ -95,6 +97,9 @@ def moment_json(moment: datetime) -> str:
 
 # -- What ordering reads ------------------------------------------------------------------------
 
+# What data can do to its reader: numbers beyond bounds and nesting beyond the stack included.
+_UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+
 
 def fold(events: Iterable[Event]) -> domain.Order | None:
     """The order that its events, in version order, tell; raises as `parse` does."""
@@ -102,21 +107,18 @@ def fold(events: Iterable[Event]) -> domain.Order | None:
 
 
 def parse(event: Event) -> domain.Event | None:
-    """The event in the domain's terms; None if its type doesn't concern ordering.
+    """The event in the domain's terms; None if it is of no order, or doesn't concern ordering.
 
     Raises:
         UnknownSchemaVersion: of a type that does.
         MalformedEvent: it lacks something that ordering needs.
     """
     reader = _READERS.get(event.event_type)
-    if reader is None:
+    if reader is None or event.aggregate_type != AGGREGATE_TYPE:
         return None
     try:
-        version = event.context.get("schema_version", SCHEMA_VERSION)
-        if version != SCHEMA_VERSION:
-            raise UnknownSchemaVersion(f"{event.event_type} of schema version {version!r:.40}")
-        return reader(event.payload)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return reader(upcasted(event, UPCASTERS).payload)
+    except _UNREADABLE as error:
         raise MalformedEvent(
             f"{event.event_type} {event.event_id}: {type(error).__name__} {error}"
         ) from error
@@ -141,7 +143,7 @@ def _read_created(data: Json) -> domain.OrderCreated:
         details=OrderDetails(
             _text(data["customer_id"]), _text(data["restaurant_id"]), currency, items
         ),
-        created_on=created_on,
+        created_on=created_on.astimezone(UTC),
         amount=Money.parse(data["amount"], currency),
     )
 

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from eventstore.client.errors import UnknownSchemaVersion
 from orders_site.money import Money
 from orders_site.ordering import domain, messages
 from tests.sample_messages import FOLDER, recorded, sample, samples_of
@@ -81,7 +82,7 @@ def test_an_unknown_type_says_nothing():
 
 
 def test_a_known_type_of_a_later_schema_is_refused():
-    with pytest.raises(messages.UnknownSchemaVersion, match="order-approved of schema version 999"):
+    with pytest.raises(UnknownSchemaVersion, match="order-approved has schema version 999"):
         messages.parse(recorded("order-approved", {}, {"schema_version": 999}))
 
 

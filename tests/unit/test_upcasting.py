@@ -1,0 +1,56 @@
+"""Events of older schemas are read as if they were of the newest."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from eventstore.client.errors import UnknownSchemaVersion
+from eventstore.client.events import Event, to_json
+from eventstore.client.memory import InMemoryEventStore
+from eventstore.client.upcasting import upcasted
+from tests.contract.new_events import new_event
+
+UPCASTERS = {
+    "order-created": (
+        lambda data: {**data, "currency": "EUR"},
+        lambda data: {**data, "total": data["amount"]},
+    )
+}
+
+
+def event(schema_version: Any, event_type: str = "order-created") -> Event:
+    store = InMemoryEventStore()
+    new = new_event("a", event_type=event_type, data='{"amount":"1.00"}')
+    store.append([new])
+    metadata = {} if schema_version is None else {"schema_version": schema_version}
+    return replace(store.read_aggregate("a")[0], metadata=to_json(metadata))
+
+
+@pytest.mark.parametrize("version", [1, None])
+def test_an_event_of_the_first_version_takes_every_step(version: Any) -> None:
+    read = upcasted(event(version), UPCASTERS)
+    assert read.payload == {"amount": "1.00", "currency": "EUR", "total": "1.00"}
+
+
+def test_an_event_of_the_version_before_the_newest_takes_the_last_step_only() -> None:
+    assert upcasted(event(2), UPCASTERS).payload == {"amount": "1.00", "total": "1.00"}
+
+
+def test_an_event_of_the_newest_version_is_left_as_it_is() -> None:
+    newest = event(3)
+    assert upcasted(newest, UPCASTERS) is newest
+
+
+@pytest.mark.parametrize("version", [4, 0, -1, "1", True, 1.0, [], None])
+def test_a_version_that_nobody_knows_is_told_so(version: Any) -> None:
+    unknown = replace(event(1), metadata=to_json({"schema_version": version}))
+    with pytest.raises(UnknownSchemaVersion):
+        upcasted(unknown, UPCASTERS)
+
+
+def test_a_type_without_steps_has_one_version() -> None:
+    one = event(1, "order-cancelled")
+    assert upcasted(one, UPCASTERS) is one
+    with pytest.raises(UnknownSchemaVersion):
+        upcasted(event(2, "order-cancelled"), UPCASTERS)
