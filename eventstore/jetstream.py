@@ -121,6 +121,14 @@ async def identities(connection: Connection, stream: str, first: int, last: int)
 
     Shorter than asked for when the stream changes meanwhile.
     """
+    found = await messages(connection, stream, first, last, headers_only=True)
+    return [identity_of(message) for message in found]
+
+
+async def messages(
+    connection: Connection, stream: str, first: int, last: int, *, headers_only: bool = False
+) -> list[Msg]:
+    """The messages from `first` to `last`; fewer when the stream changes meanwhile."""
     consumer = await connection.js.add_consumer(
         stream,
         api.ConsumerConfig(
@@ -128,26 +136,27 @@ async def identities(connection: Connection, stream: str, first: int, last: int)
             deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE,
             opt_start_seq=first,
             ack_policy=api.AckPolicy.NONE,
-            headers_only=True,
+            headers_only=headers_only,
             mem_storage=True,
             inactive_threshold=INSPECTION_SECONDS,
         ),
     )
     wanted = last - first + 1
-    found: list[Identity] = []
+    found: list[Msg] = []
     async with pulling(connection, stream, consumer.name, wanted) as puller:
         with contextlib.suppress(ConsumerGone):
             while len(found) < wanted:
-                messages = await puller.take(wanted - len(found), REQUEST_TIMEOUT_SECONDS)
-                if not messages:
+                arrived = await puller.take(wanted - len(found), REQUEST_TIMEOUT_SECONDS)
+                if not arrived:
                     break
-                found += [_identity(message) for message in messages]
+                found += arrived
     with contextlib.suppress(nats.js.errors.NotFoundError):
         await connection.js.delete_consumer(stream, consumer.name)
     return found
 
 
-def _identity(message: Msg) -> Identity:
+def identity_of(message: Msg) -> Identity:
+    """Whose event a message claims to be."""
     headers = message.headers or {}
     return Identity(
         sequence=message.metadata.sequence.stream,

@@ -26,6 +26,10 @@ REQUIRED_IN_PRODUCTION = (
 REQUIRED_ALONE = {
     "run_eventstore": ("EVENTSTORE_DATABASE_URL", "NATS_URL"),
     "run_publisher": ("EVENTSTORE_DATABASE_URL", "NATS_URL"),
+    **dict.fromkeys(
+        ("verify_log", "export_log", "import_log", "grant_writer"), ("EVENTSTORE_DATABASE_URL",)
+    ),
+    "sign_checkpoint": ("CHECKPOINT_KEY_FILE",),
     "subscribe_ordering": ("DATABASE_URL", "NATS_URL"),
     "subscribe_payments": ("PAYMENTS_DATABASE_URL", "NATS_URL", "GATEWAY_URL", "GATEWAY_API_KEY"),
     "subscribe_queries": ("QUERIES_DATABASE_URL", "NATS_URL"),
@@ -91,6 +95,38 @@ def encryption(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             )
         ]
     return []
+
+
+@register()
+def gateway_key(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """What we show the gateway fits into an HTTP header."""
+    if settings.GATEWAY_API_KEY.isascii() and settings.GATEWAY_API_KEY.isprintable():
+        return []
+    return [
+        Error(
+            "ORDERS_GATEWAY_API_KEY has signs that no header can carry.",
+            hint="Keys are visible ASCII.",
+            id="orders.E008",
+        )
+    ]
+
+
+@register()
+def streams(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """The log has the stream that orders are in."""
+    from eventstore.client.events import DEFAULT_STREAM
+    from eventstore.client.validation import is_stream_name
+
+    names = settings.EVENTSTORE_STREAMS
+    if DEFAULT_STREAM in names and all(map(is_stream_name, names)):
+        return []
+    return [
+        Error(
+            f"ORDERS_EVENTSTORE_STREAMS lacks {DEFAULT_STREAM} or has an impossible name.",
+            hint="Names are of letters, digits, - and _, with commas between them.",
+            id="orders.E007",
+        )
+    ]
 
 
 @register()

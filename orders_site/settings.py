@@ -25,7 +25,11 @@ if LOG_LEVEL not in ("DEBUG", "INFO", "WARNING", "ERROR"):
     LOG_LEVEL = "INFO"
 
 # Known once `manage.py up` has run; without them only the embedded servers' URLs are incomplete.
-_credentials = embedded_credentials.load(DATA_DIR)
+try:
+    _credentials = embedded_credentials.load(DATA_DIR)
+except (OSError, ValueError) as _error:
+    _credentials = None
+    env.problems.append(f"ORDERS_DATA_DIR can't be used: {_error}.")
 
 # -- Web ----------------------------------------------------------------------------------------
 
@@ -72,6 +76,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "orders_site.middleware.AnswerProbes",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "orders_site.middleware.RefuseMalformedRequests",
@@ -115,6 +120,7 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
@@ -150,7 +156,7 @@ EVENTSTORE_STREAMS = env.list("EVENTSTORE_STREAMS", default=["ORDERS"])
 EVENTSTORE_HOST = env.str("EVENTSTORE_HOST", default="127.0.0.1")
 EVENTSTORE_PORT = env.port("EVENTSTORE_PORT", 7051)
 # What clients dial; the server listens on HOST:PORT.
-EVENTSTORE_ADDRESS = env.str("EVENTSTORE_ADDRESS", default=f"127.0.0.1:{EVENTSTORE_PORT}")
+EVENTSTORE_ADDRESS = env.address("EVENTSTORE_ADDRESS", f"127.0.0.1:{EVENTSTORE_PORT}")
 EVENTSTORE_TIMEOUT_SECONDS = env.number("EVENTSTORE_TIMEOUT_SECONDS", 5.0, least=0.1)
 EVENTSTORE_THREADS = env.number("EVENTSTORE_THREADS", 32, least=4, most=512)
 EVENTSTORE_REFLECTION = env.bool("EVENTSTORE_REFLECTION", default=not PRODUCTION)
@@ -158,16 +164,20 @@ EVENTSTORE_REFLECTION = env.bool("EVENTSTORE_REFLECTION", default=not PRODUCTION
 EVENTSTORE_TLS_CERTIFICATE = env.str("EVENTSTORE_TLS_CERTIFICATE", default="")
 EVENTSTORE_TLS_KEY = env.str("EVENTSTORE_TLS_KEY", default="")
 EVENTSTORE_TLS_CA = env.str("EVENTSTORE_TLS_CA", default="")
+# Signed checkpoints: where they are kept, never in a database, and what they are signed with.
+CHECKPOINT_DIR = env.str("CHECKPOINT_DIR", default="") or str(DATA_DIR / "checkpoints")
+CHECKPOINT_KEY_FILE = env.str("CHECKPOINT_KEY_FILE", default="")
+CHECKPOINT_INTERVAL_SECONDS = env.number("CHECKPOINT_INTERVAL_SECONDS", 300.0, least=1)
 
 # -- NATS ---------------------------------------------------------------------------------------
 
 NATS_PORT = env.port("NATS_PORT", 14222)
-NATS_URL = env.str("NATS_URL", default="") or embedded_nats_url(
-    "subscriber", NATS_PORT, _credentials
-)
-NATS_PUBLISHER_URL = env.str("NATS_PUBLISHER_URL", default=env.str("NATS_URL", default="")) or (
-    embedded_nats_url("publisher", NATS_PORT, _credentials)
-)
+_NATS_SCHEMES = ("nats", "tls")
+_nats_url = env.url("NATS_URL", schemes=_NATS_SCHEMES, several=True)
+NATS_URL = _nats_url or embedded_nats_url("subscriber", NATS_PORT, _credentials)
+NATS_PUBLISHER_URL = env.url(
+    "NATS_PUBLISHER_URL", _nats_url, schemes=_NATS_SCHEMES, several=True
+) or embedded_nats_url("publisher", NATS_PORT, _credentials)
 NATS_REPLICAS = env.number("NATS_REPLICAS", 1, least=1, most=5)
 
 # -- Subscriptions ------------------------------------------------------------------------------
@@ -187,7 +197,7 @@ SWEEP_INTERVAL_SECONDS = env.number("SWEEP_INTERVAL_SECONDS", 5.0, least=0.1)
 # -- Payments -----------------------------------------------------------------------------------
 
 GATEWAY_PORT = env.port("GATEWAY_PORT", 8101)
-GATEWAY_URL = env.str("GATEWAY_URL", default=f"http://127.0.0.1:{GATEWAY_PORT}")
+GATEWAY_URL = env.url("GATEWAY_URL", f"http://127.0.0.1:{GATEWAY_PORT}", schemes=("https", "http"))
 GATEWAY_API_KEY = env.str(
     "GATEWAY_API_KEY", default=_credentials.gateway_api_key if _credentials else ""
 )
@@ -197,9 +207,9 @@ GATEWAY_TIMEOUT_SECONDS = env.number("GATEWAY_TIMEOUT_SECONDS", 5.0, least=0.1)
 # -- Celery -------------------------------------------------------------------------------------
 
 VALKEY_PORT = env.port("VALKEY_PORT", 16379)
-CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="") or embedded_valkey_url(
-    VALKEY_PORT, _credentials
-)
+CELERY_BROKER_URL = env.url(
+    "CELERY_BROKER_URL", schemes=("redis", "rediss", "amqp", "amqps")
+) or embedded_valkey_url(VALKEY_PORT, _credentials)
 CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_IGNORE_RESULT = True
@@ -220,6 +230,11 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-overdue-orders": {
         "task": "ordering.sweep_overdue",
         "schedule": SWEEP_INTERVAL_SECONDS,
+        "options": {"expires": 60},
+    },
+    "sign-checkpoint": {
+        "task": "eventstore.sign_checkpoint",
+        "schedule": CHECKPOINT_INTERVAL_SECONDS,
         "options": {"expires": 60},
     },
     "reconcile-payments": {
@@ -265,6 +280,7 @@ UNFOLD = {
     "SIDEBAR": {"navigation": "orders_site.console.navigation.sidebar"},
 }
 
+_SUSPICIONS = ("DisallowedHost", "DisallowedModelAdminLookup", "DisallowedModelAdminToField")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -275,8 +291,8 @@ LOGGING = {
     "loggers": {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
-        # A client that sends a foreign Host is worth a line, not a traceback.
-        "django.security.DisallowedHost": {"filters": ["no_traceback"]},
+        # What a client should not have sent is worth a line, not a traceback.
+        **{f"django.security.{name}": {"filters": ["no_traceback"]} for name in _SUSPICIONS},
         "httpx": {"level": "WARNING"},
         # A line for each start and end of a task would drown what the tasks themselves say.
         "celery": {"level": "WARNING"},

@@ -1,4 +1,6 @@
-"""The only writer of payment and refund rows. Each function commits before it returns."""
+"""The only writer of payment and refund rows. Each function commits before it returns, but those
+that take rows back, which are part of a larger transaction.
+"""
 
 from datetime import datetime
 from typing import Any
@@ -46,6 +48,38 @@ def refuse(refund: Refund, code: str, reason: str, now: datetime) -> None:
 
 def follow(order_id: str, order: domain.Order, version: int, now: datetime) -> None:
     """Bring the order's rows up to its log at `version`; a later state is never undone."""
+    if order.debit is not None or order.failure is not None:
+        committed(DATABASE, lambda: _follow(order_id, order, version, now))
+
+
+def go_back(payment: Payment, order: domain.Order, version: int, now: datetime) -> int:
+    """Make the payment and its refunds what the log says at `version`, which may be less than they
+    were; how many refunds that were made it does not know. Within the caller's transaction.
+
+    The outcome at the gateway is to be asked for again.
+    """
+    payment.state, payment.version, payment.updated_at = Payment.State.REQUESTED, 0, now
+    payment.provider_reference = payment.code = payment.reason = ""
+    payment.save()
+    known = [refunded.refund_id for refunded in order.refunds]
+    lost = payment.refunds.filter(state=Refund.State.REFUNDED).exclude(pk__in=known)
+    refunds = lost.update(
+        state=Refund.State.REQUESTED, provider_reference="", version=0, updated_at=now
+    )
+    _follow(payment.order_id, order, version, now)
+    payment.refresh_from_db()
+    return refunds
+
+
+def forget_versions(payment: Payment) -> None:
+    """The order is not in the log any more: should it come back, its versions begin anew; within
+    the caller's transaction.
+    """
+    Payment.objects.filter(pk=payment.pk).update(version=0)
+    payment.refunds.update(version=0)
+
+
+def _follow(order_id: str, order: domain.Order, version: int, now: datetime) -> None:
     match order:
         case domain.Order(debit=domain.PaymentDebited() as debit):
             fields = _debited_fields(debit, order.refunded_minor)
@@ -57,15 +91,11 @@ def follow(order_id: str, order: domain.Order, version: int, now: datetime) -> N
             payment_id, amount = domain.payment_id_of(placed), placed.amount
         case _:
             return
-
-    def work() -> None:
-        payment = _payment(order_id, payment_id, amount, now)
-        behind = Payment.objects.filter(pk=payment.pk, version__lt=version)
-        behind.update(version=version, updated_at=now, **fields)
-        for refunded in order.refunds:
-            _follow_refund(payment, refunded, version, now)
-
-    committed(DATABASE, work)
+    payment = _payment(order_id, payment_id, amount, now)
+    behind = Payment.objects.filter(pk=payment.pk, version__lt=version)
+    behind.update(version=version, updated_at=now, **fields)
+    for refunded in order.refunds:
+        _follow_refund(payment, refunded, version, now)
 
 
 def _asked_payment(order_id: str, placed: domain.OrderPlaced, now: datetime) -> Payment | None:

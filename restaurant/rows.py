@@ -1,4 +1,4 @@
-"""The only writer of tickets. Each function commits before it returns."""
+"""The only writer of tickets. Each function commits before it returns, unless it says otherwise."""
 
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -64,6 +64,11 @@ def follow(order_id: str, order: Order, version: int, now: datetime) -> None:
     fields = {"state": _STATES[order.status], "version": version, "updated_at": now}
     behind = Ticket.objects.filter(order_id=order_id, version__lt=version)
     committed(DATABASE, lambda: behind.update(**fields, **_details(order)))
+
+
+def take_away(ticket: Ticket) -> None:
+    """Delete a ticket that the log knows nothing of; within the caller's transaction."""
+    Ticket.objects.filter(pk=ticket.pk).delete()
 
 
 def _details(order: Order) -> dict[str, Any]:

@@ -2,9 +2,12 @@
 everything that a subscriber needs to find the event in the log stands in the headers.
 """
 
+import base64
+import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from urllib.parse import quote, unquote
 from uuid import UUID
 
@@ -60,6 +63,8 @@ def headers_of(event: Event, log_id: UUID) -> dict[str, str]:
         "ce-correlationid": _text(context.get("correlation_id")),
         "ce-causationid": _text(context.get("causation_id")),
         "traceparent": _text(context.get("traceparent")),
+        # With it a message has all of its event: should the log lose its end, it is here.
+        "ce-metadata": base64.b64encode(event.metadata.encode()).decode(),
         "content-type": _JSON,
     }
     return {name: quote(value, safe=_SAFE) for name, value in headers.items() if value}
@@ -93,6 +98,37 @@ def parse(
         raise BadNotice(f"an event of type {notice.event_type[:100]} on subject {subject[:100]}")
     _check_json(data)
     return notice
+
+
+def event_of(
+    stream: str, subject: str, headers: Mapping[str, str], data: bytes, sequence: int
+) -> Event:
+    """The event that the message at `sequence` tells of, all of it but its hash, which is empty.
+
+    Raises:
+        BadNotice: as `parse`, or the message has not all of the event.
+    """
+    notice = parse(stream, subject, headers, data, sequence)
+    values = {name.lower(): value for name, value in headers.items()}
+    try:
+        metadata = base64.b64decode(_required(values, "ce-metadata"), validate=True).decode()
+        recorded_at = datetime.fromisoformat(_required(values, "ce-time")).astimezone(UTC)
+        text = data.decode()
+    except (binascii.Error, ValueError):
+        raise BadNotice("its metadata, time or data can't be read") from None
+    return Event(
+        event_id=notice.event_id,
+        event_type=notice.event_type,
+        aggregate_id=notice.aggregate_id,
+        aggregate_type=notice.aggregate_type,
+        data=text,
+        metadata=metadata,
+        stream=stream,
+        version=notice.version,
+        position=notice.position,
+        recorded_at=recorded_at,
+        hash=b"",
+    )
 
 
 def _text(value: object) -> str:

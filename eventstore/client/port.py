@@ -50,7 +50,7 @@ class EventStore(Protocol):
         ...
 
     def append_batch(self, appends: Sequence[Append]) -> list[Appended | EventStoreError]:
-        """Many appends, in the order given, each with an outcome of its own."""
+        """Many appends, each with an outcome of its own; those to one stream in the order given."""
         ...
 
     def read_aggregate(self, aggregate_id: str, from_version: int = 1) -> list[Event]:

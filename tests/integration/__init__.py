@@ -2,4 +2,9 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.integration.messaging", "tests.integration.desks")
+pytest.register_assert_rewrite(
+    "tests.integration.messaging",
+    "tests.integration.desks",
+    "tests.integration.tampering",
+    "tests.integration.whole_system",
+)

@@ -1,6 +1,7 @@
 """The publisher against a real NATS server, with the log in memory."""
 
 import logging
+from base64 import b64encode
 
 import pytest
 
@@ -67,6 +68,7 @@ def test_an_event_goes_out_with_its_headers(
         "ce-correlationid": "c%201",
         "ce-causationid": "x",
         "traceparent": "00-aa-bb-01",
+        "ce-metadata": b64encode(metadata.encode()).decode(),
         "content-type": "application/json",
     }
 

@@ -1,5 +1,6 @@
 """`manage.py up`: the whole system on this machine, from nothing."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
 from orders_site.databases import embedded_databases
 from orders_site.embedded import readiness
@@ -41,24 +43,34 @@ class Command(BaseCommand):
         parser.add_argument(
             "--quiet", action="store_true", help="keep the processes' logs off the screen"
         )
+        parser.add_argument(
+            "--servers",
+            action="store_true",
+            help="only PostgreSQL, NATS and Valkey: for commands that need everything else stopped",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         data_dir = Path(settings.DATA_DIR)
-        if load(data_dir) is None:
-            _restart_with_credentials(data_dir)
+        try:
+            if load(data_dir) is None:
+                _restart_with_credentials(data_dir)
+        except (OSError, ValueError) as error:
+            raise CommandError(f"the data folder can't be used: {error}") from None
         self.check()
         os.environ.update(PYTHONPATH=str(settings.BASE_DIR), PYTHONUNBUFFERED="1")
         self.supervisor = Supervisor()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._stop)
-        parts = processes(data_dir)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # `nohup` ignores the end of the terminal, and so do we then.
+            if (number, signal.getsignal(number)) != (signal.SIGHUP, signal.SIG_IGN):
+                signal.signal(number, self._stop)
+        parts = [] if options["servers"] else processes(data_dir)
         screen = LogScreen(sys.stdout, {part.name: part.log_path for part in parts})
         if not options["quiet"]:
             screen.start()
         try:
             self._run(data_dir, parts)
-        except EmbeddedServerError as error:
-            raise CommandError(str(error)) from None
+        except (EmbeddedServerError, OSError, DatabaseError) as error:
+            raise CommandError(str(error).strip()) from None
         finally:
             self._say("Stopping ...")
             self.supervisor.stop()
@@ -74,7 +86,8 @@ class Command(BaseCommand):
         if self.supervisor.stopping.is_set():
             return
         self.supervisor.start(parts)
-        self._say(welcome(time.monotonic() - started, password, token))
+        seconds = time.monotonic() - started
+        self._say(welcome(seconds, password, token) if parts else servers_alone(seconds))
         self.supervisor.stopping.wait()
 
     def _bootstrap(self) -> tuple[str | None, str | None]:
@@ -94,8 +107,10 @@ class Command(BaseCommand):
             raise SystemExit(0)
 
     def _say(self, text: str) -> None:
-        self.stdout.write(text)
-        self.stdout.flush()
+        # A reader that is gone (`| head`, a closed terminal) must not keep us from stopping.
+        with contextlib.suppress(OSError):
+            self.stdout.write(text)
+            self.stdout.flush()
 
 
 def _restart_with_credentials(data_dir: Path) -> None:
@@ -198,6 +213,11 @@ def _sandbox_gateway(data_dir: Path) -> PythonPart:
         port=settings.GATEWAY_PORT,
         port_setting="ORDERS_GATEWAY_PORT",
     )
+
+
+def servers_alone(seconds: float) -> str:
+    """What is said when only the servers were asked for and run."""
+    return f"The servers run, after {seconds:.1f} s; nothing else does. Ctrl-C stops them."
 
 
 def welcome(seconds: float, password: str | None, token: str | None) -> str:

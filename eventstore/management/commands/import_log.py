@@ -1,0 +1,61 @@
+"""Puts an archive of a log into an empty database."""
+
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import Error as DatabaseError
+
+from eventstore.archive import ArchiveDamaged, verified
+from eventstore.client.errors import EventStoreError, TransientError
+from eventstore.importing import LogMoved, NotEmpty, load
+from eventstore.management import arguments
+from eventstore.meter import Meter
+from eventstore.transactions import LogDatabase
+
+
+class Command(BaseCommand):
+    help = (
+        "Puts a file of export_log into a migrated event store database that has no events in that "
+        "stream: same ids, versions, positions, times, hashes and log id. The file is read through "
+        "and checked first. An import that was interrupted goes on. Run it before the event store "
+        "is started."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("file", type=arguments.path, help="what export_log wrote")
+        parser.add_argument(
+            "--check", action="store_true", help="only read the file through and check it"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        path = options["file"]
+        try:
+            meter = Meter(sys.stderr, 0, "events read")
+            archived = verified(path, meter.show)
+            meter.clear()
+            holds = (
+                f"log {archived.log_id} ({archived.stream}) up to {archived.position:,}, whose "
+                f"hash is {archived.hash.hex()}"
+            )
+            if options["check"]:
+                self.stdout.write(f"{path} is right: it has {holds}")
+                return
+            meter = Meter(sys.stderr, archived.position)
+            load(LogDatabase("eventstore"), path, archived, meter.show)
+            meter.clear()
+        except KeyboardInterrupt:
+            raise CommandError(
+                "stopped; run it again, it goes on", returncode=arguments.INTERRUPTED
+            ) from None
+        except (ArchiveDamaged, LogMoved, NotEmpty) as problem:
+            raise CommandError(f"{path}: {problem}") from None
+        except OSError as error:
+            raise CommandError(f"{path} can't be read: {error.strerror}") from error
+        except (EventStoreError, TransientError) as error:
+            raise CommandError(f"the database is away, run it again later: {error}") from error
+        except DatabaseError as error:
+            text = str(error).strip().partition("\n")[0]
+            raise CommandError(f"the database refuses: {text}") from error
+        self.stdout.write(f"imported {holds}")

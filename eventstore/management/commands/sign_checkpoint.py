@@ -1,0 +1,31 @@
+"""Signs where each stream of the log stands, once."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from eventstore.client.connection import event_store
+from eventstore.client.errors import EventStoreError, TransientError
+from eventstore.signing import KeyUnusable, LogContradicts, Signer
+
+
+class Command(BaseCommand):
+    help = (
+        "Signs the position and hash that each stream of the log has reached, and appends that to "
+        "a file outside of the database. Celery beat does so too. verify_log reads them."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            signer = Signer.from_settings(event_store())
+            for stream in settings.EVENTSTORE_STREAMS:
+                done = signer.sign(stream)
+                place = f"position {done.position} in {signer.file(stream).path}" if done else ""
+                self.stdout.write(f"{stream}: {place or 'nothing new since the last checkpoint'}")
+        except (KeyUnusable, LogContradicts) as problem:
+            raise CommandError(str(problem)) from None
+        except (EventStoreError, TransientError) as error:
+            raise CommandError(f"the log can't be read: {error}") from error
+        except OSError as error:
+            raise CommandError(f"the checkpoint can't be written: {error}") from error
