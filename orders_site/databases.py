@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from psycopg import IsolationLevel
 
@@ -43,13 +43,8 @@ def database_settings(
     connect_timeout_seconds: float,
 ) -> dict[str, Any]:
     """Django's settings of one context's database: the given URL, else the embedded server's."""
-    variable = url_variable(alias)
-    parts = urlsplit(
-        env.str(variable, default="") or embedded_url(data_dir, CONTEXT_DATABASES[alias])
-    )
-    if parts.scheme not in ENGINES:
-        env.problems.append(f"ORDERS_{variable} starts with cockroachdb:// or postgresql://.")
-    engine = ENGINES.get(parts.scheme, ENGINES["postgresql"])
+    parts = _given_url(alias, env) or urlsplit(embedded_url(data_dir, CONTEXT_DATABASES[alias]))
+    engine = ENGINES[parts.scheme]
     options: dict[str, Any] = dict(parse_qsl(parts.query))
     host = options.pop("host", parts.hostname or "")
     port = options.pop("port", parts.port or "")
@@ -67,7 +62,12 @@ def database_settings(
         "keepalives_count": 2,
         "tcp_user_timeout": 15_000,
         "application_name": f"orders {alias}",
-        "options": " ".join(f"-c {name}={value}" for name, value in timeouts.items()),
+        "options": " ".join(
+            [
+                *([options["options"]] if "options" in options else []),
+                *(f"-c {name}={value}" for name, value in timeouts.items()),
+            ]
+        ),
     }
     if alias == "eventstore":
         # The store's few statements are prepared once and take their arrays in binary.
@@ -84,6 +84,28 @@ def database_settings(
         "CONN_HEALTH_CHECKS": alias != "eventstore",
         "OPTIONS": options,
     }
+
+
+def _given_url(alias: str, env: Environment) -> SplitResult | None:
+    """The URL that the environment gives; None, with the problem noted, if it can't be used."""
+    variable = url_variable(alias)
+    text: str = env.str(variable, default="")
+    if not text:
+        return None
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        # Its words may have a part of the password in them.
+        env.problems.append(f"ORDERS_{variable} is no URL; is a sign in its password unescaped?")
+        return None
+    if parts.scheme not in ENGINES:
+        env.problems.append(f"ORDERS_{variable} starts with cockroachdb:// or postgresql://.")
+        return None
+    if not parts.path.strip("/"):
+        env.problems.append(f"ORDERS_{variable} ends with the name of a database.")
+        return None
+    return parts
 
 
 def _isolation(alias: str, engine: str) -> IsolationLevel:

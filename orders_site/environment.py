@@ -1,7 +1,10 @@
 """Reads settings from the environment, strictly, and collects every problem on the way."""
 
 import os
+import re
+from collections.abc import Collection
 from typing import Any
+from urllib.parse import urlsplit
 
 import environ
 
@@ -10,6 +13,7 @@ _BOOLEANS = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
     **dict.fromkeys(("0", "false", "no", "off"), False),
 }
+_ADDRESS = re.compile(r"\S+:[0-9]{1,5}", re.ASCII)
 
 
 class Environment(environ.Env):
@@ -38,10 +42,15 @@ class Environment(environ.Env):
                 self.problems.append(f"{name} is true or false.")
             return _BOOLEANS.get(text.lower(), default)
         try:
-            return super().get_value(name, cast=cast, default=default, **options)
+            # Not the parent's `get_value`, which takes a secret that starts with $ for the name
+            # of another variable.
+            value = self.parse_value(text, cast)
         except (ValueError, TypeError):
             self.problems.append(f"{name} is not of the type {getattr(cast, '__name__', cast)}.")
             return default
+        if isinstance(value, list):
+            return [item.strip() for item in value if item.strip()] or default
+        return value
 
     def number(self, var: str, default: Any, *, least: float, most: float = float("inf")) -> Any:
         """A number of the default's type within bounds."""
@@ -57,6 +66,26 @@ class Environment(environ.Env):
         port: int = self.number(var, default, least=1, most=65535)
         return port
 
+    def url(
+        self, var: str, default: str = "", *, schemes: Collection[str], several: bool = False
+    ) -> str:
+        """A URL with a host and one of these schemes; `several`: or more, with commas between."""
+        value: str = self.str(var, default="")
+        urls = [each.strip() for each in value.split(",")] if several else [value]
+        if value and not all(_is_url(url, schemes) for url in urls):
+            wanted = " or ".join(f"{scheme}://" for scheme in schemes)
+            self.problems.append(f"{PREFIX}{var} is a URL that starts with {wanted}.")
+            return default
+        return value or default
+
+    def address(self, var: str, default: str) -> str:
+        """Where to dial: host:port."""
+        value: str = self.str(var, default=default)
+        if not _ADDRESS.fullmatch(value):
+            self.problems.append(f"{PREFIX}{var} is host:port.")
+            return default
+        return value
+
     def given(self, var: str) -> bool:
         """Whether the environment sets the variable to anything."""
         return bool(os.environ.get(PREFIX + var, "").strip())
@@ -64,3 +93,12 @@ class Environment(environ.Env):
     def unknown(self) -> list[str]:
         """Variables with our prefix that nothing asks for: most likely misspelt."""
         return sorted(n for n in os.environ if n.startswith(PREFIX) and n not in self.known)
+
+
+def _is_url(text: str, schemes: Collection[str]) -> bool:
+    try:
+        parts = urlsplit(text)
+        # Looking at the port finds the ones that are none.
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

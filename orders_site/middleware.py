@@ -1,4 +1,4 @@
-"""Answers in words what no view could: malformed requests, and an absent database."""
+"""Answers what no view could: probes, malformed requests, and an absent database."""
 
 import logging
 from collections.abc import Callable
@@ -8,12 +8,25 @@ from django.db import DataError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 
 from orders_site.errors import problem_page
+from orders_site.health import Health, Liveness
 
 log = logging.getLogger(__name__)
 
 
+class AnswerProbes:
+    """Answers probes first of all: they come by IP address and without TLS, from inside."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+        self.probes = {"/healthz": Liveness.as_view(), "/readyz": Health.as_view()}
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        probe = self.probes.get(request.path)
+        return probe(request) if probe else self.get_response(request)
+
+
 class RefuseMalformedRequests:
-    """400 for NUL bytes and values that the database can't read, 503 while the database is away."""
+    """400 for what no view can read, 411 for a body of unknown length, 503 without the database."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -22,6 +35,9 @@ class RefuseMalformedRequests:
         query = request.META.get("QUERY_STRING", "")
         if "\x00" in request.path or "%00" in query or "\x00" in query:
             return problem_page(request, 400, "A NUL byte has no place in a URL.")
+        if "HTTP_TRANSFER_ENCODING" in request.META and not request.META.get("CONTENT_LENGTH"):
+            # Django would take such a body for an empty one.
+            return problem_page(request, 411, "Send the body's Content-Length, not in chunks.")
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:

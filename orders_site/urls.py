@@ -6,7 +6,6 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.permissions import AllowAny
 
-from orders_site.health import Health, Liveness
 from orders_site.ordering.api import CancelOrder, PlaceOrder
 from queries.api import (
     CustomerSummaries,
@@ -43,8 +42,6 @@ urlpatterns = [
         ),
         name="docs",
     ),
-    path("healthz", Liveness.as_view(), name="liveness"),
-    path("readyz", Health.as_view(), name="readiness"),
 ]
 
 handler400 = "orders_site.errors.bad_request"

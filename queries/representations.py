@@ -1,6 +1,7 @@
 """How orders, their events and summaries look in JSON."""
 
 import json
+import math
 from datetime import datetime
 from typing import Any
 
@@ -88,8 +89,15 @@ def _actor(event: Event, whole: bool) -> str:
 
 
 def _data(event: Event) -> Any:
-    """The data parsed; as text where it is nested too deep for that."""
+    """The data parsed; as text where it is nested too deep, or has a number too large, for that."""
     try:
-        return json.loads(event.data or "{}")
+        return json.loads(event.data or "{}", parse_float=_finite)
     except (ValueError, RecursionError):
         return event.data
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError("JSON has no infinity")
+    return number

@@ -23,7 +23,11 @@ def samples_of(event_types: set[str]) -> list[dict[str, Any]]:
 
 
 def recorded(
-    event_type: str, data: Any, metadata: Any = None, event_id: UUID | None = None
+    event_type: str,
+    data: Any,
+    metadata: Any = None,
+    event_id: UUID | None = None,
+    aggregate_type: str = "order",
 ) -> Event:
     """The message as a log holds it; `data` may be JSON text that is wrong on purpose."""
     store = InMemoryEventStore()
@@ -31,7 +35,7 @@ def recorded(
         event_id=event_id or uuid4(),
         event_type=event_type,
         aggregate_id="5b2f0b1e-7a53-5a7e-9d0c-1f4f6a0c3d11",
-        aggregate_type="order",
+        aggregate_type=aggregate_type,
         data=data if isinstance(data, str) else to_json(data),
         metadata=to_json(metadata or {}),
     )

@@ -71,7 +71,7 @@ class EmbeddedNats:
         return url(role, self.port, self.credentials)
 
     def _prepare(self) -> list[str]:
-        refuse_taken(self.port, "NATS_PORT")
+        refuse_taken(self.port, "ORDERS_NATS_PORT")
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         config = self.home / "nats.conf"
         write_private(config, json.dumps(self._config(), indent=2))

@@ -1,5 +1,6 @@
 """Our own processes as the supervisor's parts, and their logs on one screen."""
 
+import contextlib
 import itertools
 import os
 import sys
@@ -72,7 +73,7 @@ class LogScreen:
         # What a log held before this run is not news.
         self._seen = {name: _size(path) for name, path in paths.items()}
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="log screen", daemon=True)
+        self._thread = threading.Thread(target=self._follow, name="log screen", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -82,7 +83,12 @@ class LogScreen:
         self._stop.set()
         self._thread.join()
 
-    def _run(self) -> None:
+    def _follow(self) -> None:
+        # Nobody reads any more: the logs are in their files.
+        with contextlib.suppress(OSError):
+            self._print_all()
+
+    def _print_all(self) -> None:
         while True:
             last = self._stop.is_set()
             for name, path in self._paths.items():

@@ -126,7 +126,7 @@ class ServerProcess:
         return recorded.pid if recorded else None
 
     def _launch(self, command: Sequence[str], account: tuple[int, int] | None) -> None:
-        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        self.log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.log_path.exists() and self.log_path.stat().st_size > LOG_KEPT_BYTES:
             self.log_path.replace(self.log_path.with_suffix(".log.1"))
         with self.log_path.open("ab") as log:

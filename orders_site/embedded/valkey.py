@@ -39,7 +39,7 @@ class EmbeddedValkey:
         return url(self.port, self.credentials, number)
 
     def _prepare(self) -> list[str]:
-        refuse_taken(self.port, "VALKEY_PORT")
+        refuse_taken(self.port, "ORDERS_VALKEY_PORT")
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         config = self.home / "valkey.conf"
         lines = [

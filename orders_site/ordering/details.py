@@ -82,6 +82,8 @@ def text_problems(text: str, longest: int, shortest: int = 1) -> list[str]:
     """What is wrong with a text of `shortest` to `longest` characters; empty if nothing is."""
     if not shortest <= len(text) <= longest:
         return [f"has {shortest} to {longest} characters"]
+    if shortest and not text.strip():
+        return ["is blank"]
     return ["has a control character"] if CONTROL_CHARACTERS.search(text) else []
 
 

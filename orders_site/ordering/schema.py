@@ -128,6 +128,7 @@ def _problems(**by_status: Any) -> dict[Any, Any]:
     common = {
         401: _problem(401, "not-authenticated", "Unauthorized", "No token, or one unknown."),
         403: _problem(403, "permission-denied", "Forbidden", "Not allowed."),
+        411: _problem(411, "length-required", "Length Required", "A body sent in chunks."),
         413: _problem(413, "body-too-large", "Request Entity Too Large", "Above 64 KiB."),
         415: _problem(415, "unsupported-media-type", "Unsupported Media Type", "Not JSON."),
         503: _problem(

@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
-from eventstore.client import EventStore, TransientError
+from eventstore.client import EventStore, TransientError, UnknownSchemaVersion
 from orders_site.ordering import saga_rows
 from orders_site.ordering.handlers import time_out
+from orders_site.ordering.messages import MalformedEvent
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,10 @@ def _time_out(order_id: str, store: EventStore, now: datetime) -> bool:
         time_out(order_id, store=store, now=now)
     except _AWAY:
         raise
+    except (MalformedEvent, UnknownSchemaVersion) as unreadable:
+        # Its messages are parked, with the traceback.
+        log.warning("Order %s can't be timed out: %s", order_id, unreadable)
+        return False
     except Exception:
         log.exception("Order %s could not be timed out", order_id)
         return False

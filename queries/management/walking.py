@@ -16,7 +16,7 @@ def add_resume_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--from-position", type=_position, default=1, help="go on from this position of the log"
     )
-    parser.add_argument("--from-order", default="", help="go on after this order")
+    parser.add_argument("--from-order", type=_order_id, default="", help="go on after this order")
 
 
 def completed(walk: Walk) -> int:
@@ -31,6 +31,12 @@ def completed(walk: Walk) -> int:
         raise CommandError(f"Stopped. To go on: {walk.resume}", returncode=INTERRUPTED) from None
     except (TransientError, EventStoreError, OperationalError, InterfaceError) as error:
         raise CommandError(f"{error}\nTo go on: {walk.resume}") from error
+
+
+def _order_id(text: str) -> str:
+    if not text.isprintable():
+        raise ArgumentTypeError("is the id of an order")
+    return text
 
 
 def _position(text: str) -> int:

@@ -1,6 +1,7 @@
 """Ordering writes its events exactly as the samples say, and reads them back."""
 
 import json
+import re
 from uuid import UUID
 
 import pytest
@@ -108,3 +109,20 @@ def test_a_known_type_without_what_it_promises_is_malformed(data):
 def test_a_text_that_no_database_takes_is_read_without_what_breaks_it():
     event = recorded("order-rejected", '{"reason": "a\\u0000b\\ud800c"}')
     assert messages.parse(event) == domain.OrderRejected("a\ufffdb\ufffdc")
+
+
+@pytest.mark.parametrize("given", EVERYONES, ids=lambda given: given["event_type"])
+def test_what_happens_to_an_aggregate_that_is_no_order_says_nothing(given):
+    assert messages.parse(recorded(**given, aggregate_type="parcel")) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("quantity", "1e400"), ("created_on", '"0001-01-01T00:00:00+14:00"')],
+)
+def test_a_number_or_a_moment_beyond_all_bounds_is_malformed(field, value):
+    text = json.dumps(sample("ordering", "order-created")["data"])
+    wild = re.sub(rf'"{field}": ("[^"]*"|[0-9]+)', f'"{field}": {value}', text)
+    assert wild != text
+    with pytest.raises(messages.MalformedEvent):
+        messages.parse(recorded("order-created", wild))

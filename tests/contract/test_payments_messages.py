@@ -1,6 +1,7 @@
 """Payments writes its events as the samples say, and reads everyone's samples that it needs."""
 
 import json
+import sys
 from typing import Any
 from uuid import UUID
 
@@ -143,3 +144,23 @@ def test_the_refund_of_a_debit_has_one_id_whatever_the_cause() -> None:
         for cause in causes
     ]
     assert len({(refund.event_id, refund.data) for refund in refunds}) == 1 < len(refunds)
+
+
+@pytest.mark.parametrize("given", ALL, ids=lambda each: each["event_type"])
+def test_what_happens_to_an_aggregate_that_is_no_order_says_nothing(given: dict[str, Any]) -> None:
+    parcel = recorded(**given, aggregate_type="parcel")
+    assert messages.fact_of(parcel) is None
+
+
+def test_data_nested_too_deeply_for_its_reader_is_malformed() -> None:
+    nested = '{"amount": ' + "[" * 900 + "]" * 900 + "}"
+    event = recorded("order-created", nested)
+
+    def deep(levels: int) -> None:
+        if levels:
+            deep(levels - 1)
+        else:
+            messages.fact_of(event)
+
+    with pytest.raises(messages.MalformedEvent):
+        deep(sys.getrecursionlimit() // 2)

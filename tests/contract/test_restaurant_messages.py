@@ -124,3 +124,9 @@ def test_a_text_that_no_database_takes_is_read_without_what_breaks_it() -> None:
     placed = messages.fact_of(recorded("order-created", text))
     assert isinstance(placed, domain.OrderPlaced)
     assert placed.items[0].name == "a\ufffdb\ufffdc"
+
+
+@pytest.mark.parametrize("given", ALL, ids=lambda each: each["event_type"])
+def test_what_happens_to_an_aggregate_that_is_no_order_says_nothing(given: dict[str, Any]) -> None:
+    parcel = recorded(**given, aggregate_type="parcel")
+    assert messages.fact_of(parcel) is None

@@ -3,11 +3,13 @@
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.system import System
+from tests.e2e.system import ROOT, System
 
 
 @pytest.fixture
@@ -51,6 +53,22 @@ def test_an_interrupt_in_the_middle_of_the_start_leaves_nothing(own: System) -> 
     up = own.begin()
     own.wait_for_line("Migrated")
     up.send_signal(signal.SIGINT)
+    assert up.wait(40) == 0
+    assert own.processes() == []
+
+
+def test_a_terminal_that_is_closed_ends_everything(own: System) -> None:
+    up = subprocess.Popen(
+        [sys.executable, str(ROOT / "manage.py"), "up"],
+        env=own.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert up.stdout is not None
+    assert any(line.startswith(b"Migrated") for line in up.stdout)
+    up.stdout.close()
+    up.send_signal(signal.SIGHUP)
     assert up.wait(40) == 0
     assert own.processes() == []
 

@@ -278,7 +278,9 @@ def test_the_openapi_description_is_valid_and_has_both_operations(openapi):
     validate_schema(json.loads(json.dumps(openapi, default=str)))
     placing = openapi["paths"]["/api/orders"]["post"]
     cancelling = openapi["paths"]["/api/orders/{order_id}/cancel"]["post"]
-    assert {"201", "400", "401", "403", "413", "415", "422", "503"} == set(placing["responses"])
+    assert {"201", "400", "401", "403", "411", "413", "415", "422", "503"} == set(
+        placing["responses"]
+    )
     assert {"200", "404", "409"} <= set(cancelling["responses"])
     assert "Location" in placing["responses"]["201"]["headers"]
     assert [p["name"] for p in placing["parameters"]] == ["Idempotency-Key"]

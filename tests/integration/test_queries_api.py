@@ -156,6 +156,21 @@ def test_an_order_that_can_not_be_read_to_its_end_is_answered_as_far_as_it_can(s
     refusal(mine.get(f"/api/orders/{unreadable}/events"), 404)
 
 
+def test_a_number_that_no_float_holds_does_not_keep_the_events_from_being_shown(store, mine):
+    order_id = place(store, mine.id)
+    wild = '{"weight":1e400}'
+    event = NewEvent(
+        event_id=uuid4(),
+        event_type="order-weighed",
+        aggregate_id=order_id,
+        aggregate_type="order",
+        data=wild,
+    )
+    store.append([event])
+    results = mine.get(f"/api/orders/{order_id}/events").json()["results"]
+    assert [each["data"] for each in results[1:]] == [wild]
+
+
 @pytest.mark.parametrize(
     "query",
     ["", "0", "-1", "1.0", "٣", "1e3", "9223372036854775808", "9" * 200, "1&min_version=2", "%ff"],

@@ -68,6 +68,7 @@ def test_a_free_item_in_an_order_that_costs_something_is_fine():
         (replace(DETAILS, customer_id=""), "customer_id"),
         (replace(DETAILS, customer_id="c" * 65), "customer_id"),
         (replace(DETAILS, customer_id="a\x00b"), "customer_id"),
+        (replace(DETAILS, customer_id=" \u3000"), "customer_id"),
         (replace(DETAILS, restaurant_id=""), "restaurant_id"),
         (replace(DETAILS, restaurant_id="a\ud800b"), "restaurant_id"),
         (replace(DETAILS, items=()), "order_items"),

@@ -2,7 +2,8 @@
 
 import os
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
@@ -16,8 +17,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--host", default=settings.WEB_HOST)
-        parser.add_argument("--port", type=int, default=settings.WEB_PORT)
-        parser.add_argument("--workers", type=int, default=1, help="worker processes")
+        parser.add_argument("--port", type=_up_to(65535), default=settings.WEB_PORT)
+        parser.add_argument("--workers", type=_up_to(128), default=1, help="worker processes")
 
     def handle(self, *args: Any, **options: Any) -> None:
         # Granian reads slow clients outside of Python, so that they hold no thread; above the
@@ -42,3 +43,12 @@ class Command(BaseCommand):
             "orders_site.wsgi:application",
         ]
         os.execv(sys.executable, command)  # noqa: S606 - no shell, and our own interpreter
+
+
+def _up_to(most: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= most:
+            raise ArgumentTypeError(f"is a number from 1 to {most}")
+        return int(text)
+
+    return number

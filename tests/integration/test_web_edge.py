@@ -1,0 +1,47 @@
+"""What is answered before any view: probes, and bodies whose length nobody tells."""
+
+import pytest
+from django.test import Client
+
+from eventstore.client.connection import use
+from eventstore.client.memory import InMemoryEventStore
+from tests.integration.queries_browsers import Away
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def store():
+    use(InMemoryEventStore())
+    yield
+    use(None)
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_a_probe_by_ip_address_and_without_tls_is_answered(settings, path):
+    settings.ALLOWED_HOSTS = ["orders.example"]
+    settings.SECURE_SSL_REDIRECT = True
+    probe = Client(headers={"host": "10.1.2.3:8000"})
+    assert probe.get(path).status_code == 200
+    assert probe.get("/api/orders").status_code in (301, 400)
+
+
+def test_readiness_names_the_part_that_is_away():
+    use(Away())
+    answer = Client().get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["parts"] == {"database": True, "event_store": False}
+
+
+@pytest.mark.parametrize("path", ["/api/orders", "/api/orders/x/cancel"])
+def test_a_body_in_chunks_is_refused_and_not_taken_for_an_empty_one(path):
+    answer = Client().post(
+        path,
+        b"",
+        content_type="application/json",
+        headers={"transfer-encoding": "chunked"},
+        CONTENT_LENGTH="",
+    )
+    assert answer.status_code == 411
+    assert answer["Content-Type"] == "application/problem+json"
+    assert answer.json()["type"] == "/problems/length-required"
