@@ -4,6 +4,7 @@ import logging
 from datetime import timedelta
 
 from celery import shared_task
+from django.db import InterfaceError, OperationalError
 
 from eventstore.client import TransientError
 from eventstore.client.connection import event_store
@@ -25,6 +26,14 @@ def reconcile() -> None:
     Goes on where the last run ended; may run twice or at once with itself. The comparison of
     older rows with the ledger is `manage.py reconcile`'s.
     """
+    try:
+        _go_on()
+    except (TransientError, OperationalError, InterfaceError) as error:
+        # Its text names the database's address; the class says what is away.
+        log.warning("reconciliation waits: %s", type(error).__name__)
+
+
+def _go_on() -> None:
     row, _ = LedgerCursor.objects.get_or_create(ledger=LEDGER)
     run = Reconciliation(
         store=event_store(),

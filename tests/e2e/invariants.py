@@ -1,12 +1,14 @@
 """Checkers of what must hold, reading only the log, the gateway's ledger and the API's answers."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
+from uuid import UUID
 
 from eventstore.client.events import Event
 from eventstore.client.hashing import GENESIS, event_hash
 from orders_site.money import Money
+from tests.integration.broker import Stored
 
 CLOSED = {"order-rejected", "order-cancelled"}
 LEGAL_BEFORE = {
@@ -27,13 +29,20 @@ def check_log(events: list[Event]) -> None:
     assert [event.position for event in events] == list(range(1, len(events) + 1))
     assert len({event.event_id for event in events}) == len(events)
     versions: Counter[str] = Counter()
-    previous = GENESIS
     for event in events:
         versions[event.aggregate_id] += 1
         assert event.version == versions[event.aggregate_id]
+    check_chain(events)
+
+
+def check_chain(events: Iterable[Event]) -> bytes:
+    """I8: each hash covers its event and the hash before it; the last one."""
+    previous = GENESIS
+    for event in events:
         fields = {name: value for name, value in vars(event).items() if name in _HASHED}
-        assert event.hash == event_hash(previous, **fields)
+        assert event.hash == event_hash(previous, **fields), event.position
         previous = event.hash
+    return previous
 
 
 _HASHED = frozenset(
@@ -50,6 +59,31 @@ _HASHED = frozenset(
         "recorded_at",
     }
 )
+
+
+def check_stream(events: Sequence[Event], messages: Sequence[Stored], log_id: UUID) -> None:
+    """I9: the JetStream stream is the log, message by message, and names the same log."""
+    source = f"/eventstore/{events[0].stream}/{log_id}" if events else ""
+    told = [_told(message) for message in messages]
+    assert told == [
+        (
+            event.position,
+            f"{event.stream}.{event.event_type}",
+            event.data.encode(),
+            str(event.event_id),
+            source,
+            event.aggregate_id,
+            str(event.version),
+            str(event.position),
+        )
+        for event in events
+    ]
+
+
+def _told(message: Stored) -> tuple[Any, ...]:
+    names = ("ce-id", "ce-source", "ce-subject", "ce-version", "ce-position")
+    headers = [message.headers.get(name) for name in names]
+    return (message.sequence, message.subject, message.data, *headers)
 
 
 def check_causes(events: list[Event]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connections
 
 from eventstore.client import RetryLater, TransientError
 from payments import connection
@@ -195,3 +196,16 @@ def test_the_scheduled_run_goes_on_where_the_last_one_ended(memory_store, gatewa
     assert row.cursor == gateway.captures[-1].cursor
     reconcile()
     assert LedgerCursor.objects.get().cursor == row.cursor
+
+
+def test_the_task_waits_for_its_database(
+    memory_store: Any, gateway: Any, monkeypatch, caplog
+) -> None:
+    database = connections["payments"]
+    database.close()
+    with monkeypatch.context() as away:
+        away.setitem(database.settings_dict, "HOST", "/nowhere")
+        reconcile()
+    assert "reconciliation waits: OperationalError" in caplog.text
+    reconcile()
+    assert LedgerCursor.objects.count() == 1
