@@ -1,0 +1,41 @@
+"""`python -m benchmarks NAME ...`: measures, prints Markdown, writes JSON."""
+
+import importlib
+from collections.abc import Sequence
+
+from benchmarks import machine, report
+from benchmarks.figures import Report
+from benchmarks.options import Options, parse
+from benchmarks.stack import folder_of_its_own, running_stack
+
+# These start the whole system instead of its servers alone.
+WHOLE_SYSTEM = ("orders", "memory")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run what the command line names."""
+    options = parse(arguments)
+    before = machine.load()
+    postgres = ""
+    reports: list[Report] = []
+    if alone := [name for name in options.names if name not in WHOLE_SYSTEM]:
+        with running_stack() as stack:
+            postgres = stack.postgres_version()
+            for name in alone:
+                reports.append(importlib.import_module(f"benchmarks.{name}").run(stack, options))
+    if whole := [name for name in options.names if name in WHOLE_SYSTEM]:
+        found, postgres = _whole_system(whole, options)
+        reports += found
+    described = machine.describe(postgres, before)
+    print(report.markdown(described, reports))
+    report.write_json(options.json, described, reports)
+
+
+def _whole_system(names: Sequence[str], options: Options) -> tuple[list[Report], str]:
+    with folder_of_its_own() as folder:
+        orders = importlib.import_module("benchmarks.orders")
+        return orders.run(names, folder, options)
+
+
+if __name__ == "__main__":
+    main()
