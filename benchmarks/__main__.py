@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from benchmarks import machine, report
 from benchmarks.figures import Report
@@ -16,19 +17,34 @@ def main(arguments: list[str] | None = None) -> None:
     """Run what the command line names."""
     options = parse(arguments)
     before = machine.load()
-    postgres = ""
-    reports: list[Report] = []
+    found = Found()
+    try:
+        _measure(options, found)
+    finally:
+        # What was measured before something failed is not thrown away.
+        described = machine.describe(found.postgres, before)
+        print(report.markdown(described, found.reports))
+        report.write_json(options.json, described, found.reports)
+
+
+@dataclass
+class Found:
+    """What a run has found so far."""
+
+    postgres: str = ""
+    reports: list[Report] = field(default_factory=list)
+
+
+def _measure(options: Options, found: Found) -> None:
     if alone := [name for name in options.names if name not in WHOLE_SYSTEM]:
         with running_stack() as stack:
-            postgres = stack.postgres_version()
+            found.postgres = stack.postgres_version()
             for name in alone:
-                reports.append(importlib.import_module(f"benchmarks.{name}").run(stack, options))
+                benchmark = importlib.import_module(f"benchmarks.{name}")
+                found.reports.append(benchmark.run(stack, options))
     if whole := [name for name in options.names if name in WHOLE_SYSTEM]:
-        found, postgres = _whole_system(whole, options)
-        reports += found
-    described = machine.describe(postgres, before)
-    print(report.markdown(described, reports))
-    report.write_json(options.json, described, reports)
+        reports, found.postgres = _whole_system(whole, options)
+        found.reports += reports
 
 
 def _whole_system(names: Sequence[str], options: Options) -> tuple[list[Report], str]:

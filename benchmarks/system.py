@@ -111,6 +111,7 @@ def running_system(folder: Path) -> Iterator[System]:
     with log.open("ab") as output:
         up = subprocess.Popen(
             [sys.executable, str(ROOT / "manage.py"), "up", "--quiet"],
+            env=os.environ | {"DJANGO_SETTINGS_MODULE": "orders_site.settings"},
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
