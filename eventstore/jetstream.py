@@ -1,6 +1,5 @@
 """The JetStream streams that mirror the log: making, inspecting and dropping them."""
 
-import asyncio
 import contextlib
 import json
 import logging
@@ -12,7 +11,7 @@ from nats.aio.msg import Msg
 from nats.js import api
 
 from eventstore.agreement import Found, Identity
-from eventstore.client.broker import REQUEST_TIMEOUT_SECONDS, Connection, connected
+from eventstore.client.broker import REQUEST_TIMEOUT_SECONDS, Connection
 from eventstore.client.events import StreamHead
 from eventstore.client.pulling import ConsumerGone, pulling
 
@@ -25,22 +24,6 @@ REFILLED_FROM = "refilled_from"
 # The smallest that the server takes; nothing we publish has a message id to remember.
 DUPLICATE_WINDOW_SECONDS = 0.1
 INSPECTION_SECONDS = 10.0
-
-
-def ensure_stream(nats_url: str, stream: str, log_id: UUID, *, replicas: int = 1) -> bool:
-    """Make the JetStream stream of a log unless there is a stream of that name; whether it did.
-
-    Blocks; whose the existing stream is, the publisher checks. Raises BrokerAway.
-    """
-
-    async def ensure() -> bool:
-        async with connected(nats_url, "orders setup") as connection:
-            if await find(connection, stream) is not None:
-                return False
-            await create(connection, stream, log_id, replicas=replicas)
-            return True
-
-    return asyncio.run(ensure())
 
 
 async def find(connection: Connection, stream: str) -> api.StreamInfo | None:

@@ -96,10 +96,6 @@ class Publisher:
         """Where each stream stands, for health pages; from any thread."""
         return [feed.status() for feed in self._feeds.values()]
 
-    def lag(self) -> dict[str, int]:
-        """How many committed events each stream still lacks, as far as heard."""
-        return {each.stream: each.head - each.published for each in self.status()}
-
     def _call_in_loop(self, callback) -> None:
         # The loop may be closed, or not there yet: then the thread looks for itself.
         with contextlib.suppress(RuntimeError):

@@ -140,7 +140,8 @@ def test_a_foreign_message_below_the_last_ones_is_noticed_by_the_next_publisher(
     published_and_stopped(broker, log, publish())
     right = broker.messages()
     broker.js(lambda js: js.delete_stream(STREAM))
-    jetstream.ensure_stream(broker.url, STREAM, log.head().log_id)
+    log_id = log.head().log_id
+    broker.ask(lambda connection: jetstream.create(connection, STREAM, log_id, replicas=1))
     for message in right:
         stray = message.sequence == 4
         broker.publish(
