@@ -1,5 +1,6 @@
 """An event store that has an aggregate's history at hand already."""
 
+import time
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
@@ -7,22 +8,31 @@ from eventstore.client.errors import EventStoreError
 from eventstore.client.events import DEFAULT_STREAM, Event, NewEvent, StreamHead
 from eventstore.client.port import Append, Appended, EventStore
 
+FRESH_SECONDS = 1.0
+
 
 class PrefetchedEventStore:
     """Answers the first read of one aggregate from what was read before, the rest from the store.
 
     A history that is out of date by then does no harm that a slow caller would not do as well: a
-    guarded append conflicts, and what is read after that is fresh.
+    guarded append conflicts, and what is read after that is fresh. Yet a caller that had to wait
+    for its turn should not act on what is long past, so a history is kept for a moment only.
+
+    Args:
+        history: all events of the aggregate, by version.
+        read_at: when they were read, on the monotonic clock.
     """
 
-    def __init__(self, store: EventStore, history: list[Event]) -> None:
+    def __init__(self, store: EventStore, history: list[Event], read_at: float) -> None:
         self._store = store
         self._history: list[Event] | None = history
+        self._fresh_until = read_at + FRESH_SECONDS
 
     def read_aggregate(self, aggregate_id: str, from_version: int = 1) -> list[Event]:
         """See `EventStore.read_aggregate`."""
         history, self._history = self._history, None
-        if history and history[0].aggregate_id == aggregate_id:
+        fresh = time.monotonic() < self._fresh_until
+        if fresh and history and history[0].aggregate_id == aggregate_id:
             return history[max(from_version, 1) - 1 :]
         return self._store.read_aggregate(aggregate_id, from_version)
 

@@ -1,6 +1,7 @@
 """How a reactor's notices are answered: each with the event it tells of, read from the log."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -61,6 +62,7 @@ class Reacting:
         # Sequences of messages that an outage hit. They are worked on last, so that what is out
         # for one message only (a gateway that knows nothing of it yet) holds up no other.
         self._suspects: set[int] = set()
+        self._read_at = 0.0
 
     def take(self, jobs: Sequence[Job], failing: Sequence[ParkedMessage]) -> None:
         """React to each notice and settle it; an outage is raised, the rest stays unsettled."""
@@ -115,6 +117,7 @@ class Reacting:
 
     def _histories(self, jobs: Sequence[Job]) -> Histories:
         """The whole history of each aggregate, read in one go."""
+        self._read_at = time.monotonic()
         wanted = sorted({job.notice.aggregate_id for job in jobs})
         histories: dict[str, list[Event]] = {id_: [] for id_ in wanted}
         if wanted:
@@ -174,7 +177,7 @@ class Reacting:
         reaction = self._reactions.get(cause.event_type)
         if reaction is None:
             return False
-        store = PrefetchedEventStore(self._store, history)
+        store = PrefetchedEventStore(self._store, history, self._read_at)
         run_through_conflicts(lambda: reaction(cause, store=store))
         return True
 
