@@ -14,11 +14,11 @@ from benchmarks.figures import Case, Report, Sample, Table, Target
 from benchmarks.filling import fill
 from benchmarks.options import Options
 from benchmarks.stack import RIVAL_STREAM, Stack, eventually
-from eventstore import jetstream
 from eventstore.client import Event, StreamHead
 from eventstore.client.broker import Connection, connected
 from eventstore.publisher import Publisher
-from eventstore.sending import sending
+from eventstore.publishing import jetstream
+from eventstore.publishing.sending import sending
 from eventstore.store import SqlEventStore
 
 PUBLISHER = "this, the publisher on a log behind"

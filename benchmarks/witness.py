@@ -85,7 +85,7 @@ async def _listen(notes: Notes) -> None:
     from nats.js.api import AckPolicy, ConsumerConfig
 
     from eventstore.client.broker import connected
-    from eventstore.client.pulling import pulling
+    from eventstore.client.subscribing.pulling import pulling
 
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)

@@ -11,9 +11,9 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
-from eventstore.client.admin import ReadOnlyAdmin
-from eventstore.client.admin_display import aggregate_link, change_page_link, pretty_json
-from eventstore.client.admin_lists import MOST_CHOICES, TimeRange, distinct_values
+from eventstore.client.admin.display import aggregate_link, change_page_link, pretty_json
+from eventstore.client.admin.lists import MOST_CHOICES, TimeRange, distinct_values
+from eventstore.client.admin.pages import ReadOnlyAdmin
 from eventstore.client.events import DEFAULT_STREAM
 from eventstore.models import StoredEvent, StreamHead
 

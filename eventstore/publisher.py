@@ -15,10 +15,10 @@ from nats.aio.msg import Msg
 from eventstore.client.broker import Backoff, BrokerAway, Connection, connected
 from eventstore.client.events import Event
 from eventstore.client.port import EventStore
-from eventstore.client.racing import first_of, raise_if_cancelled
-from eventstore.feed import Feed, StreamStatus
-from eventstore.hints import SUBJECT, read_hint
-from eventstore.pages import PageReader
+from eventstore.client.subscribing.racing import first_of, raise_if_cancelled
+from eventstore.publishing.feed import Feed, StreamStatus
+from eventstore.publishing.hints import SUBJECT, read_hint
+from eventstore.publishing.pages import PageReader
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from django.conf import settings
 
 from eventstore.client.connection import event_store
 from eventstore.client.errors import EventStoreError, TransientError
-from eventstore.signing import KeyUnusable, LogContradicts, Signer
+from eventstore.integrity.signing import KeyUnusable, LogContradicts, Signer
 
 log = logging.getLogger(__name__)
 

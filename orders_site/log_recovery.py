@@ -10,20 +10,20 @@ from uuid import UUID
 
 from django.conf import settings
 
-from eventstore import recovery
-from eventstore.audit import streams_of
+from eventstore.backup import recovery
+from eventstore.backup.lost_events import Lost, report_lost
+from eventstore.backup.recovery import Ahead, Follower, Situation, Unfinished
+from eventstore.backup.restoring import restorable, restore
+from eventstore.backup.stream_copy import Extent, StreamCopy
 from eventstore.client.errors import EventStoreError, TransientError
 from eventstore.client.events import StreamHead, to_json
 from eventstore.client.models import Checkpoint
-from eventstore.client.recovering import Recovered, Reset
 from eventstore.client.remote import RemoteEventStore
+from eventstore.client.subscribing.recovering import Recovered, Reset
 from eventstore.client.tls import Tls
-from eventstore.lost_events import Lost, report_lost
-from eventstore.recovery import Ahead, Follower, Situation, Unfinished
-from eventstore.restoring import restorable, restore
-from eventstore.signing import Signer
+from eventstore.integrity.audit import streams_of
+from eventstore.integrity.signing import Signer
 from eventstore.store import SqlEventStore
-from eventstore.stream_copy import Extent, StreamCopy
 from orders_site.ordering import models as ordering_models
 from orders_site.ordering.recovery import recover as recover_ordering
 from payments import models as payments_models

@@ -3,10 +3,10 @@
 from django.contrib import admin
 from unfold.decorators import display
 
-from eventstore.client.admin import ReadOnlyAdmin
-from eventstore.client.admin_display import aggregate_link
-from eventstore.client.admin_lists import DayRange
-from eventstore.client.admin_parked import ParkedMessageAdmin
+from eventstore.client.admin.display import aggregate_link
+from eventstore.client.admin.lists import DayRange
+from eventstore.client.admin.pages import ReadOnlyAdmin
+from eventstore.client.admin.parked import ParkedMessageAdmin
 from payments.models import ParkedMessage, Payment, Refund
 
 admin.site.register(ParkedMessage, ParkedMessageAdmin)

@@ -5,8 +5,8 @@ orders that it does not have is named.
 from collections.abc import Iterator, Sequence
 
 from eventstore.client import Event, UnknownSchemaVersion
-from eventstore.client.recovering import Recovered, Reset, Rows
-from eventstore.client.recovering import recover as recover_context
+from eventstore.client.subscribing.recovering import Recovered, Reset, Rows
+from eventstore.client.subscribing.recovering import recover as recover_context
 from payments import messages, rows
 from payments.handlers import utc_now
 from payments.messages import MalformedEvent

@@ -8,10 +8,10 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from unfold.decorators import display
 
-from eventstore.client.admin import ReadOnlyAdmin
-from eventstore.client.admin_display import AGGREGATE_PAGE, aggregate_link
-from eventstore.client.admin_lists import DayRange, FixedOrder
-from eventstore.client.admin_parked import ParkedMessageAdmin
+from eventstore.client.admin.display import AGGREGATE_PAGE, aggregate_link
+from eventstore.client.admin.lists import DayRange, FixedOrder
+from eventstore.client.admin.pages import ReadOnlyAdmin
+from eventstore.client.admin.parked import ParkedMessageAdmin
 from orders_site.money import Money
 from queries.models import CustomerSummary, OrderRow, ParkedMessage, RestaurantSummary
 

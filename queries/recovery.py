@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from eventstore.client.recovering import Recovered, adopt, resolve_lost
+from eventstore.client.subscribing.recovering import Recovered, adopt, resolve_lost
 from queries.models import DATABASE, Checkpoint, ParkedMessage
 from queries.projector import SUBSCRIPTION
 from queries.verification import Verification

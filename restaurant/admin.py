@@ -11,11 +11,11 @@ from unfold.dataclasses import UnfoldAction
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from eventstore.client.admin import BoundedAdmin, ReadOnlyAdmin
-from eventstore.client.admin_commands import CommandAdmin, Done, NothingToDo, StaffCommand
-from eventstore.client.admin_display import aggregate_link
-from eventstore.client.admin_lists import DayRange
-from eventstore.client.admin_parked import ParkedMessageAdmin
+from eventstore.client.admin.commands import CommandAdmin, Done, NothingToDo, StaffCommand
+from eventstore.client.admin.display import aggregate_link
+from eventstore.client.admin.lists import DayRange
+from eventstore.client.admin.pages import BoundedAdmin, ReadOnlyAdmin
+from eventstore.client.admin.parked import ParkedMessageAdmin
 from eventstore.client.connection import event_store
 from restaurant import tickets
 from restaurant.domain import Status, TicketRefusal, WordsMissing

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from eventstore.client import Event, UnknownSchemaVersion
-from eventstore.client.recovering import Recovered, Reset, Rows
-from eventstore.client.recovering import recover as recover_context
+from eventstore.client.subscribing.recovering import Recovered, Reset, Rows
+from eventstore.client.subscribing.recovering import recover as recover_context
 from restaurant import rows
 from restaurant.domain import ticket_id_of
 from restaurant.handlers import paid_event

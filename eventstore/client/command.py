@@ -8,8 +8,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from eventstore.client.binding import SubscriptionRefused
 from eventstore.client.subscriber import run
+from eventstore.client.subscribing.binding import SubscriptionRefused
 from eventstore.client.subscription import Subscription
 
 

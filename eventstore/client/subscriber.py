@@ -17,14 +17,19 @@ import nats.errors
 from django.conf import settings
 from django.db import close_old_connections
 
-from eventstore.client.binding import ACK_WAIT_SECONDS, Binding, SubscriptionRefused, bind
 from eventstore.client.broker import Backoff, BrokerAway, Connection, connected
-from eventstore.client.desk import Desk
-from eventstore.client.hand import Hand
 from eventstore.client.outages import is_outage
-from eventstore.client.pulling import ConsumerGone, Puller, pulling
-from eventstore.client.racing import first_of, within
-from eventstore.client.reporting import Reporter
+from eventstore.client.subscribing.binding import (
+    ACK_WAIT_SECONDS,
+    Binding,
+    SubscriptionRefused,
+    bind,
+)
+from eventstore.client.subscribing.desk import Desk
+from eventstore.client.subscribing.hand import Hand
+from eventstore.client.subscribing.pulling import ConsumerGone, Puller, pulling
+from eventstore.client.subscribing.racing import first_of, within
+from eventstore.client.subscribing.reporting import Reporter
 from eventstore.client.subscription import Reactor, Subscription
 
 logger = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from django.contrib.auth.models import Group, User
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from eventstore.client.admin import BoundedAdmin, ReadOnlyAdmin
-from eventstore.client.admin_lists import DayRange
+from eventstore.client.admin.lists import DayRange
+from eventstore.client.admin.pages import BoundedAdmin, ReadOnlyAdmin
 
 admin.site.index_template = "console/landing.html"
 admin.site.unregister(User)

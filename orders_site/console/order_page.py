@@ -13,7 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from eventstore.client import Event, EventStoreError, InvalidEvent, TransientError
-from eventstore.client.admin_display import change_page_link, pretty_json
+from eventstore.client.admin.display import change_page_link, pretty_json
 from eventstore.client.connection import event_store
 from orders_site.money import Money
 from orders_site.ordering.reads import saga_of

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import path
 
-from eventstore.client.admin_display import AGGREGATE_PAGE
+from eventstore.client.admin.display import AGGREGATE_PAGE
 from orders_site.console.order_page import order_page
 
 urlpatterns = [

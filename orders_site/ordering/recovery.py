@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from eventstore.client import Event
-from eventstore.client.recovering import Recovered, Reset, Rows
-from eventstore.client.recovering import recover as recover_context
+from eventstore.client.subscribing.recovering import Recovered, Reset, Rows
+from eventstore.client.subscribing.recovering import recover as recover_context
 from orders_site.ordering import saga_rows
 from orders_site.ordering.models import Checkpoint, OrderSaga, ParkedMessage
 

@@ -13,7 +13,7 @@ from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
 from eventstore.client.broker import Connection, connected
-from eventstore.jetstream import find, identities
+from eventstore.publishing.jetstream import find, identities
 from orders_site.embedded.nats import EmbeddedNats
 
 T = TypeVar("T")

@@ -6,11 +6,11 @@ from typing import Any
 from django.db import IntegrityError, OperationalError
 from psycopg import errors
 
-from eventstore.client.delivery import Delivery, Done, Verdict
-from eventstore.client.desk import Desk
 from eventstore.client.events import Event
 from eventstore.client.memory import InMemoryEventStore
 from eventstore.client.notice import headers_of, subject_of
+from eventstore.client.subscribing.delivery import Delivery, Done, Verdict
+from eventstore.client.subscribing.desk import Desk
 from eventstore.client.subscription import Projector, Reactor
 from payments.models import ParkedMessage
 from tests.contract.new_events import new_event

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from eventstore import feed
-from eventstore.client import reporting, subscriber
+from eventstore.client import subscriber
 from eventstore.client.memory import InMemoryEventStore
 from eventstore.client.subscriber import Subscriber
+from eventstore.client.subscribing import reporting
 from eventstore.client.subscription import Projector, Reactor, Subscription
 from eventstore.publisher import Publisher
+from eventstore.publishing import feed
 from payments.models import Checkpoint, ParkedMessage
 from tests.contract.new_events import new_event
 from tests.integration.broker import STREAM, Broker

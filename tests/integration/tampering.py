@@ -8,7 +8,7 @@ from django.db import connections
 
 from eventstore.client import Append, Appended, Event, EventStore, to_json
 from eventstore.client.hashing import GENESIS
-from eventstore.verification import hash_of
+from eventstore.integrity.verification import hash_of
 from tests.contract.new_events import new_event
 
 TRIGGER = "eventstore_event_is_immutable"

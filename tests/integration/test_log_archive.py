@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from django.core.management import CommandError, call_command
 
-from eventstore import archive, importing
+from eventstore.backup import archive, importing
 from eventstore.client import Unavailable
 from eventstore.store import SqlEventStore
 from tests.contract import stores

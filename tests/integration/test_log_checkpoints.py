@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
 
-from eventstore.checkpoints import SignedCheckpoint
 from eventstore.client.connection import use
 from eventstore.client.memory import InMemoryEventStore
-from eventstore.signing import KeyUnusable, LogContradicts, Signer, key_path, signing_key
+from eventstore.integrity.checkpoints import SignedCheckpoint
+from eventstore.integrity.signing import KeyUnusable, LogContradicts, Signer, key_path, signing_key
 from eventstore.tasks import sign_checkpoint
 from tests.contract import stores
 from tests.integration import tampering

@@ -5,12 +5,12 @@ from base64 import b64encode
 
 import pytest
 
-from eventstore import feed
 from eventstore.client import metadata_for
 from eventstore.client.memory import InMemoryEventStore
 from eventstore.client.notice import parse
-from eventstore.hints import CommitHints
 from eventstore.publisher import Publisher
+from eventstore.publishing import feed
+from eventstore.publishing.hints import CommitHints
 from tests.contract.new_events import new_event
 from tests.integration.broker import STREAM, Broker
 from tests.integration.messaging import (

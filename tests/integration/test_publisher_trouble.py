@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from eventstore import jetstream
 from eventstore.client import Unavailable
 from eventstore.client.memory import InMemoryEventStore
+from eventstore.publishing import jetstream
 from tests.integration.broker import STREAM, Broker
 from tests.integration.messaging import (
     Publish,

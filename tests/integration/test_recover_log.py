@@ -12,7 +12,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
 
-from eventstore import recovery
+from eventstore.backup import recovery
 from eventstore.client.notice import BadNotice
 from orders_site import log_recovery
 from orders_site.ordering.handlers import Caller, cancel_order
@@ -55,7 +55,7 @@ def without_metadata(monkeypatch) -> None:
     def incomplete(*_: Any) -> None:
         raise BadNotice("ce-metadata is missing")
 
-    monkeypatch.setattr("eventstore.restoring.event_of", incomplete)
+    monkeypatch.setattr("eventstore.backup.restoring.event_of", incomplete)
 
 
 def recover(*arguments: str) -> str:
@@ -249,7 +249,7 @@ def test_what_nats_has_must_be_what_was_signed(system, reports, monkeypatch) -> 
         system.settled()
     call_command("sign_checkpoint", stdout=StringIO())
     tampering.cut_tail(system.store, backup)
-    from eventstore import restoring
+    from eventstore.backup import restoring
 
     original = restoring.event_of
 
@@ -312,7 +312,7 @@ def test_a_restoring_that_was_interrupted_goes_on(system, monkeypatch) -> None:
         system.settled()
     events = system.events()
     tampering.cut_tail(system.store, 2)
-    from eventstore import restoring
+    from eventstore.backup import restoring
 
     batches, add = restoring.batches, restoring.add
     monkeypatch.setattr(restoring, "batches", lambda found: batches(found, 5))

@@ -6,9 +6,9 @@ from uuid import uuid4
 
 import pytest
 
-from eventstore.client.delivery import Delivery, Done
 from eventstore.client.memory import InMemoryEventStore
-from eventstore.client.parking import request_retry
+from eventstore.client.subscribing.delivery import Delivery, Done
+from eventstore.client.subscribing.parking import request_retry
 from payments.models import ParkedMessage
 from tests.integration.desks import (
     ATTEMPTS,

@@ -4,9 +4,9 @@ import pytest
 from django.db import OperationalError
 
 from eventstore.client import RetryLater, TransientError
-from eventstore.client.delivery import Done, Later
 from eventstore.client.memory import InMemoryEventStore
 from eventstore.client.outages import is_outage
+from eventstore.client.subscribing.delivery import Done, Later
 from payments.models import ParkedMessage
 from tests.integration.desks import (
     Settled,

@@ -8,9 +8,9 @@ import pytest
 from django.db import connections
 
 from eventstore.client import UnknownSchemaVersion
-from eventstore.client.delivery import Done, Later
 from eventstore.client.memory import InMemoryEventStore
-from eventstore.client.parking import discard, request_retry
+from eventstore.client.subscribing.delivery import Done, Later
+from eventstore.client.subscribing.parking import discard, request_retry
 from payments.models import ParkedMessage
 from tests.integration.desks import (
     ATTEMPTS,

@@ -7,10 +7,11 @@ import threading
 
 import pytest
 
-from eventstore.client import binding, reporting, subscriber
+from eventstore.client import subscriber
 from eventstore.client.events import Event
 from eventstore.client.memory import InMemoryEventStore
 from eventstore.client.subscriber import Subscriber
+from eventstore.client.subscribing import binding, reporting
 from eventstore.client.subscription import Reactor
 from eventstore.publisher import Publisher
 from payments.models import Checkpoint

@@ -9,11 +9,11 @@ import pytest
 from django.db import OperationalError
 
 from eventstore.client import TransientError
-from eventstore.client.binding import SubscriptionRefused
-from eventstore.client.checkpointing import Checkpoints
 from eventstore.client.events import Event
 from eventstore.client.memory import InMemoryEventStore
-from eventstore.client.parking import request_retry
+from eventstore.client.subscribing.binding import SubscriptionRefused
+from eventstore.client.subscribing.checkpointing import Checkpoints
+from eventstore.client.subscribing.parking import request_retry
 from eventstore.client.subscription import Reactor
 from eventstore.publisher import Publisher
 from payments.models import Checkpoint, ParkedMessage

@@ -2,8 +2,8 @@
 
 import pytest
 
-from eventstore.client.delivery import Delivery
 from eventstore.client.memory import InMemoryEventStore
+from eventstore.client.subscribing.delivery import Delivery
 from tests.contract.new_events import new_event
 from tests.integration.desks import (
     all_done,

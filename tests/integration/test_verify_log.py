@@ -9,8 +9,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connections
 
-from eventstore import audit
 from eventstore.client.errors import Unavailable
+from eventstore.integrity import audit
 from eventstore.store import SqlEventStore
 from tests.contract import stores
 from tests.integration import tampering

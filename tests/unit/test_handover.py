@@ -2,10 +2,10 @@
 
 import pytest
 
-from eventstore import handover
 from eventstore.client.events import Event
 from eventstore.client.memory import InMemoryEventStore
-from eventstore.handover import Handover
+from eventstore.publishing import handover
+from eventstore.publishing.handover import Handover
 from tests.contract.new_events import new_event
 
 

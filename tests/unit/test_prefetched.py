@@ -6,7 +6,7 @@ import pytest
 
 from eventstore.client.events import Event
 from eventstore.client.memory import InMemoryEventStore
-from eventstore.client.prefetched import FRESH_SECONDS, PrefetchedEventStore
+from eventstore.client.subscribing.prefetched import FRESH_SECONDS, PrefetchedEventStore
 from tests.contract.new_events import new_event
 
 

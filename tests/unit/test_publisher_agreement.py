@@ -5,7 +5,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from eventstore.agreement import (
+from eventstore.client import StreamHead
+from eventstore.client.notice import source_of
+from eventstore.publishing.agreement import (
     TAIL,
     Compare,
     Create,
@@ -17,8 +19,6 @@ from eventstore.agreement import (
     compare,
     judge,
 )
-from eventstore.client import StreamHead
-from eventstore.client.notice import source_of
 
 LOG_ID = uuid4()
 LOG = {position: uuid4() for position in range(1, 11)}

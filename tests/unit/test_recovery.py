@@ -5,10 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from eventstore.client import Event, StreamHead
-from eventstore.client.memory import InMemoryEventStore
-from eventstore.client.notice import BadNotice, event_of, headers_of, subject_of
-from eventstore.recovery import (
+from eventstore.backup.recovery import (
     Ahead,
     Follower,
     Foreign,
@@ -18,7 +15,10 @@ from eventstore.recovery import (
     assess,
     batches,
 )
-from eventstore.stream_copy import Extent
+from eventstore.backup.stream_copy import Extent
+from eventstore.client import Event, StreamHead
+from eventstore.client.memory import InMemoryEventStore
+from eventstore.client.notice import BadNotice, event_of, headers_of, subject_of
 from tests.contract.new_events import new_event
 
 LOG, NEWER, STRANGER = uuid4(), uuid4(), uuid4()

@@ -8,7 +8,10 @@ from uuid import UUID, uuid4
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from eventstore.checkpoints import (
+from eventstore.client import Event, metadata_for
+from eventstore.client.hashing import GENESIS
+from eventstore.client.memory import InMemoryEventStore
+from eventstore.integrity.checkpoints import (
     SignedCheckpoint,
     Unreadable,
     key_id_of,
@@ -16,10 +19,7 @@ from eventstore.checkpoints import (
     read_line,
     signed,
 )
-from eventstore.client import Event, metadata_for
-from eventstore.client.hashing import GENESIS
-from eventstore.client.memory import InMemoryEventStore
-from eventstore.verification import (
+from eventstore.integrity.verification import (
     Around,
     ChainCheck,
     CheckpointCheck,

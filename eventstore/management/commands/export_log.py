@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from eventstore.archive import ArchiveDamaged, export
+from eventstore.backup.archive import ArchiveDamaged, export
 from eventstore.client.errors import EventStoreError, TransientError, UnknownStream
 from eventstore.client.events import DEFAULT_STREAM
 from eventstore.management import arguments

@@ -6,8 +6,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error, connections
 
+from eventstore.integrity.writer_role import CannotGrant, grant, statements
 from eventstore.management import arguments
-from eventstore.writer_role import CannotGrant, grant, statements
 
 
 class Command(BaseCommand):

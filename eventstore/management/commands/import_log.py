@@ -7,9 +7,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error as DatabaseError
 
-from eventstore.archive import ArchiveDamaged, verified
+from eventstore.backup.archive import ArchiveDamaged, verified
+from eventstore.backup.importing import LogMoved, NotEmpty, load
 from eventstore.client.errors import EventStoreError, TransientError
-from eventstore.importing import LogMoved, NotEmpty, load
 from eventstore.management import arguments
 from eventstore.meter import Meter
 from eventstore.transactions import LogDatabase

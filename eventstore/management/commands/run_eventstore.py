@@ -14,8 +14,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from eventstore.client.tls import Tls, TlsMisconfigured
-from eventstore.hints import CommitHints
 from eventstore.publisher import Publisher
+from eventstore.publishing.hints import CommitHints
 from eventstore.server import CannotListen, EventStoreServer
 from eventstore.store import SqlEventStore
 from eventstore.watching import Activity, DatabaseWatch

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from eventstore.client.connection import event_store
 from eventstore.client.errors import EventStoreError, TransientError
-from eventstore.signing import KeyUnusable, LogContradicts, Signer
+from eventstore.integrity.signing import KeyUnusable, LogContradicts, Signer
 
 
 class Command(BaseCommand):

@@ -11,15 +11,15 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from eventstore.audit import Audit, Report, streams_of
-from eventstore.checkpoint_file import CheckpointFile
-from eventstore.checkpoints import Keys
 from eventstore.client.errors import EventStoreError, TransientError
+from eventstore.integrity.audit import Audit, Report, streams_of
+from eventstore.integrity.checkpoint_file import CheckpointFile
+from eventstore.integrity.checkpoints import Keys
+from eventstore.integrity.signing import KeyUnusable, trusted_keys
+from eventstore.integrity.verification import Finding
 from eventstore.management import arguments
 from eventstore.meter import Meter
-from eventstore.signing import KeyUnusable, trusted_keys
 from eventstore.transactions import LogDatabase
-from eventstore.verification import Finding
 
 MOST_SHOWN = 100
 

@@ -9,18 +9,18 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error as DatabaseError
 
-from eventstore.checkpoint_file import CheckpointFile
+from eventstore.backup.importing import LogMoved
+from eventstore.backup.recovery import Ahead, Foreign, Nothing, Unfinished
+from eventstore.backup.restoring import NotRestorable
+from eventstore.backup.stream_copy import stream_copy
 from eventstore.client.broker import BrokerAway
 from eventstore.client.errors import EventStoreError, TransientError
 from eventstore.client.events import DEFAULT_STREAM
-from eventstore.importing import LogMoved
+from eventstore.integrity.checkpoint_file import CheckpointFile
+from eventstore.integrity.signing import KeyUnusable, Signer
 from eventstore.management import arguments
 from eventstore.meter import Meter
-from eventstore.recovery import Ahead, Foreign, Nothing, Unfinished
-from eventstore.restoring import NotRestorable
-from eventstore.signing import KeyUnusable, Signer
 from eventstore.store import SqlEventStore
-from eventstore.stream_copy import stream_copy
 from orders_site.log_recovery import CannotRecover, LogRecovery, Seen, refuse_if_served
 
 NEXT = "Now start everything. When it has caught up, run verify_log, verify_queries and reconcile."

@@ -7,12 +7,12 @@ from uuid import UUID
 
 from django.db import transaction
 
-from eventstore.client.delivery import Done, Job, Later, Verdict
 from eventstore.client.errors import RetryLater
 from eventstore.client.events import Event
 from eventstore.client.models import ParkedMessage
 from eventstore.client.outages import is_outage, run_through_conflicts
-from eventstore.client.parking import Parking
+from eventstore.client.subscribing.delivery import Done, Job, Later, Verdict
+from eventstore.client.subscribing.parking import Parking
 from eventstore.client.subscription import Projector, Subscription
 
 # How many events one transaction applies; bounds memory and locks when a lot is to catch up.

@@ -8,7 +8,7 @@ from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
-from eventstore.client.admin_lists import BoundedPaginator, FixedOrder, lookups_of
+from eventstore.client.admin.lists import BoundedPaginator, FixedOrder, lookups_of
 
 
 class BoundedAdmin(ModelAdmin):

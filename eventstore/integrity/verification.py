@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from eventstore.checkpoints import Line, SignedCheckpoint, Unreadable
 from eventstore.client.events import Event
 from eventstore.client.hashing import GENESIS, event_hash
+from eventstore.integrity.checkpoints import Line, SignedCheckpoint, Unreadable
 
 
 @dataclass(frozen=True)

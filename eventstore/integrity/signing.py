@@ -19,10 +19,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from django.conf import settings
 
-from eventstore.checkpoint_file import CheckpointFile
-from eventstore.checkpoints import Keys, SignedCheckpoint, key_id_of, signed
 from eventstore.client.events import Event, StreamHead
 from eventstore.client.port import EventStore
+from eventstore.integrity.checkpoint_file import CheckpointFile
+from eventstore.integrity.checkpoints import Keys, SignedCheckpoint, key_id_of, signed
 
 GENERATED_KEY = "checkpoint-key.pem"
 

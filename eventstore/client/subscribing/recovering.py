@@ -13,8 +13,8 @@ from django.utils import timezone
 from eventstore.client.events import Event
 from eventstore.client.models import Checkpoint, ParkedMessage
 from eventstore.client.outages import run_through_conflicts
-from eventstore.client.parking import OPEN
 from eventstore.client.port import EventStore
+from eventstore.client.subscribing.parking import OPEN
 
 PAGE = 200
 

@@ -9,11 +9,11 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from eventstore.client.delivery import Delivery, Done, Later, Verdict
 from eventstore.client.errors import UnknownSchemaVersion
 from eventstore.client.events import Event
 from eventstore.client.models import ParkedMessage
 from eventstore.client.outages import run_through_conflicts
+from eventstore.client.subscribing.delivery import Delivery, Done, Later, Verdict
 from eventstore.client.subscription import Subscription
 
 logger = logging.getLogger("eventstore.subscriber")

@@ -10,10 +10,10 @@ import nats.js.errors
 from nats.aio.msg import Msg
 from nats.js import api
 
-from eventstore.agreement import Found, Identity
 from eventstore.client.broker import REQUEST_TIMEOUT_SECONDS, Connection
 from eventstore.client.events import StreamHead
-from eventstore.client.pulling import ConsumerGone, pulling
+from eventstore.client.subscribing.pulling import ConsumerGone, pulling
+from eventstore.publishing.agreement import Found, Identity
 
 logger = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ import nats.js.errors
 from nats.js import api
 
 from eventstore.client.broker import Connection
-from eventstore.client.checkpointing import Checkpoints
 from eventstore.client.errors import TransientError
 from eventstore.client.models import Checkpoint
 from eventstore.client.notice import subject_of
+from eventstore.client.subscribing.checkpointing import Checkpoints
 from eventstore.client.subscription import Reactor, Subscription
 
 logger = logging.getLogger("eventstore.subscriber")

@@ -8,10 +8,10 @@ from typing import Any
 
 from nats.aio.msg import Msg
 
+from eventstore.backup.recovery import first_position, lost
+from eventstore.backup.stream_copy import Extent, StreamCopy
 from eventstore.client.events import to_json
 from eventstore.client.notice import BadNotice, Notice, parse
-from eventstore.recovery import first_position, lost
-from eventstore.stream_copy import Extent, StreamCopy
 from eventstore.transactions import LogDatabase
 
 BATCH = 500

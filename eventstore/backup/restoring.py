@@ -10,14 +10,14 @@ from uuid import UUID
 from django.db.backends.utils import CursorWrapper
 
 from eventstore import statements
-from eventstore.checkpoints import Line, SignedCheckpoint
+from eventstore.backup.importing import add
+from eventstore.backup.recovery import batches
+from eventstore.backup.stream_copy import Extent, StreamCopy
 from eventstore.client.events import Event, StreamHead
 from eventstore.client.notice import BadNotice, event_of, source_of
-from eventstore.importing import add
-from eventstore.recovery import batches
-from eventstore.stream_copy import Extent, StreamCopy
+from eventstore.integrity.checkpoints import Line, SignedCheckpoint
+from eventstore.integrity.verification import hash_of
 from eventstore.transactions import LogDatabase
-from eventstore.verification import hash_of
 
 
 class NotRestorable(Exception):

@@ -11,17 +11,17 @@ from unfold.dataclasses import UnfoldAction
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from eventstore.client.admin import ReadOnlyAdmin
-from eventstore.client.admin_commands import CommandAdmin, Done, NothingToDo, StaffCommand
-from eventstore.client.admin_display import (
+from eventstore.client.admin.commands import CommandAdmin, Done, NothingToDo, StaffCommand
+from eventstore.client.admin.display import (
     aggregate_link,
     change_page_link,
     preformatted,
     pretty_json,
 )
-from eventstore.client.admin_lists import distinct_values
+from eventstore.client.admin.lists import distinct_values
+from eventstore.client.admin.pages import ReadOnlyAdmin
 from eventstore.client.models import ParkedMessage
-from eventstore.client.parking import discard, request_retry
+from eventstore.client.subscribing.parking import discard, request_retry
 
 LABELS = {
     "failing": "warning",

@@ -18,7 +18,7 @@ from uuid import UUID
 from eventstore.client.events import Event, StreamHead, to_json
 from eventstore.client.hashing import GENESIS
 from eventstore.client.port import EventStore
-from eventstore.verification import hash_of
+from eventstore.integrity.verification import hash_of
 
 FORMAT = "orders event log 1"
 MEMBER_EVENTS = 5_000

@@ -13,7 +13,7 @@ from django.db import close_old_connections
 from eventstore.client.errors import EventStoreError, TransientError
 from eventstore.client.events import Event, StreamHead
 from eventstore.client.port import EventStore
-from eventstore.handover import Handover
+from eventstore.publishing.handover import Handover
 
 PAGE_EVENTS = 500
 # How long the end of what was handed over is believed to be the end of the log.

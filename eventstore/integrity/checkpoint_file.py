@@ -6,7 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from eventstore.checkpoints import Keys, Line, SignedCheckpoint, Unreadable, line_of, read_line
+from eventstore.integrity.checkpoints import (
+    Keys,
+    Line,
+    SignedCheckpoint,
+    Unreadable,
+    line_of,
+    read_line,
+)
 
 # A checkpoint has some 400 bytes; what is longer was not written by us.
 LONGEST_LINE = 4096

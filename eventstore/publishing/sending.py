@@ -11,7 +11,7 @@ from nats.aio.subscription import Subscription
 from eventstore.client.broker import BrokerAway, Connection
 from eventstore.client.events import Event, StreamHead
 from eventstore.client.notice import headers_of, subject_of
-from eventstore.jetstream import publish_headers, refusal
+from eventstore.publishing.jetstream import publish_headers, refusal
 
 ACKNOWLEDGE_SECONDS = 5.0
 WRONG_LAST_SEQUENCE = 10071

@@ -14,7 +14,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from eventstore.client.admin import BoundedAdmin
+from eventstore.client.admin.pages import BoundedAdmin
 from eventstore.client.errors import EventStoreError, TransientError
 
 MOST_ROWS = 100

@@ -10,7 +10,7 @@ import nats.errors
 from nats.aio.msg import Msg
 
 from eventstore.client.broker import Connection
-from eventstore.client.delivery import Delivery, Done, Later, Verdict
+from eventstore.client.subscribing.delivery import Delivery, Done, Later, Verdict
 
 ACKNOWLEDGE = b"+ACK"
 IN_PROGRESS = b"+WPI"

@@ -11,11 +11,11 @@ from uuid import UUID, uuid4
 from django.db.backends.utils import CursorWrapper
 
 from eventstore import statements
+from eventstore.backup.importing import LogMoved
+from eventstore.backup.stream_copy import Extent
 from eventstore.client.appending import plan
 from eventstore.client.events import Event, NewEvent, StreamHead, to_json
 from eventstore.client.port import Append, EventStore
-from eventstore.importing import LogMoved
-from eventstore.stream_copy import Extent
 from eventstore.transactions import LogDatabase
 
 LOG_TYPE = "log"

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from django.db import close_old_connections, connections
 
-from eventstore.client.delivery import Done, Job, Later, Verdict
 from eventstore.client.errors import RetryLater
 from eventstore.client.events import Event
 from eventstore.client.models import ParkedMessage
 from eventstore.client.outages import is_outage, run_through_conflicts
-from eventstore.client.parking import Parking
-from eventstore.client.prefetched import PrefetchedEventStore
+from eventstore.client.subscribing.delivery import Done, Job, Later, Verdict
+from eventstore.client.subscribing.parking import Parking
+from eventstore.client.subscribing.prefetched import PrefetchedEventStore
 from eventstore.client.subscription import Reactor, Subscription
 
 MAX_SUSPECTS = 1_000

@@ -9,10 +9,10 @@ from uuid import UUID
 
 from nats.aio.msg import Msg
 
-from eventstore import jetstream
-from eventstore.agreement import Found
 from eventstore.client.broker import Connection
 from eventstore.client.events import StreamHead
+from eventstore.publishing import jetstream
+from eventstore.publishing.agreement import Found
 
 T = TypeVar("T")
 Ids = Callable[[int, int], dict[int, UUID]]

@@ -5,10 +5,10 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from eventstore.client.binding import Binding
 from eventstore.client.broker import Connection
-from eventstore.client.checkpointing import Checkpoints
-from eventstore.client.desk import Desk
+from eventstore.client.subscribing.binding import Binding
+from eventstore.client.subscribing.checkpointing import Checkpoints
+from eventstore.client.subscribing.desk import Desk
 from eventstore.client.subscription import Subscription
 
 logger = logging.getLogger("eventstore.subscriber")

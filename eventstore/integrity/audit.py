@@ -11,13 +11,11 @@ from uuid import UUID
 from django.db.backends.utils import CursorWrapper
 
 from eventstore import statements
-from eventstore.checkpoint_file import CheckpointFile
-from eventstore.checkpoints import Line, SignedCheckpoint, Unreadable
 from eventstore.client.events import Event
 from eventstore.client.hashing import GENESIS
-from eventstore.page_size import PageSize
-from eventstore.transactions import LogDatabase
-from eventstore.verification import (
+from eventstore.integrity.checkpoint_file import CheckpointFile
+from eventstore.integrity.checkpoints import Line, SignedCheckpoint, Unreadable
+from eventstore.integrity.verification import (
     Around,
     ChainCheck,
     CheckpointCheck,
@@ -28,6 +26,8 @@ from eventstore.verification import (
     check_tip,
     missing,
 )
+from eventstore.page_size import PageSize
+from eventstore.transactions import LogDatabase
 
 MOST_FINDINGS = 1_000
 CHECKPOINT_PAGE = 500

@@ -8,7 +8,7 @@ from pathlib import Path
 from django.db.backends.utils import CursorWrapper
 
 from eventstore import statements
-from eventstore.archive import Archived, Reader, Told
+from eventstore.backup.archive import Archived, Reader, Told
 from eventstore.client.events import Event, StreamHead
 from eventstore.transactions import LogDatabase
 

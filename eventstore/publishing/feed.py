@@ -10,14 +10,14 @@ from typing import assert_never
 import nats.js.errors
 from nats.js.api import StreamInfo
 
-from eventstore import jetstream
-from eventstore.agreement import Compare, Create, Refill, Refuse, Resume, compare, judge
 from eventstore.client.broker import Backoff, BrokerAway, Connection
 from eventstore.client.events import Event, StreamHead
-from eventstore.client.racing import raise_if_cancelled, within
-from eventstore.pages import PageReader
-from eventstore.progress import WORTH_TELLING, Progress
-from eventstore.sending import Fenced, NotAccepted, Sender, sending
+from eventstore.client.subscribing.racing import raise_if_cancelled, within
+from eventstore.publishing import jetstream
+from eventstore.publishing.agreement import Compare, Create, Refill, Refuse, Resume, compare, judge
+from eventstore.publishing.pages import PageReader
+from eventstore.publishing.progress import WORTH_TELLING, Progress
+from eventstore.publishing.sending import Fenced, NotAccepted, Sender, sending
 
 logger = logging.getLogger("eventstore.publisher")
 

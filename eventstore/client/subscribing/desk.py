@@ -6,14 +6,14 @@ from functools import partial
 
 from django.db import connections
 
-from eventstore.client.delivery import Delivery, Done, Job, Later, Settle, Verdict
 from eventstore.client.errors import RetryLater
 from eventstore.client.models import ParkedMessage
 from eventstore.client.notice import BadNotice, parse
 from eventstore.client.outages import is_outage
-from eventstore.client.parking import RETRY_SECONDS, Parking, State
-from eventstore.client.projecting import Projecting
-from eventstore.client.reacting import Reacting
+from eventstore.client.subscribing.delivery import Delivery, Done, Job, Later, Settle, Verdict
+from eventstore.client.subscribing.parking import RETRY_SECONDS, Parking, State
+from eventstore.client.subscribing.projecting import Projecting
+from eventstore.client.subscribing.reacting import Reacting
 from eventstore.client.subscription import Reactor, Subscription
 
 RETRIES_AT_ONCE = 10

@@ -10,7 +10,7 @@ import nats.errors
 from nats.aio.msg import Msg
 
 from eventstore.client.broker import Backoff, BrokerAway, Connection, connected
-from eventstore.client.racing import first_of, raise_if_cancelled
+from eventstore.client.subscribing.racing import first_of, raise_if_cancelled
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""Archive of the log, and the way back: import, restore, recovery, a new broker."""

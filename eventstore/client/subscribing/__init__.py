@@ -1,0 +1,1 @@
+"""What the subscriber runtime is made of: projectors, reactors, parking, checkpoints."""

@@ -1,0 +1,1 @@
+"""From the log to NATS: what the publisher is made of."""
