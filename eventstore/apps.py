@@ -5,3 +5,8 @@ class EventStoreConfig(AppConfig):
     name = "eventstore"
     label = "eventstore"
     verbose_name = "Event store"
+
+    def ready(self) -> None:
+        from eventstore import arrays
+
+        arrays.register()

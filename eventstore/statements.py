@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.db.backends.utils import CursorWrapper
 
+from eventstore import arrays
 from eventstore.client.appending import AggregateTip
 from eventstore.client.events import Event, StreamHead
 from eventstore.client.hashing import GENESIS
@@ -30,12 +31,26 @@ FROM unnest(%s::text[]) AS wanted (id) CROSS JOIN LATERAL (
     WHERE aggregate_id = wanted.id ORDER BY version DESC LIMIT 1
 ) AS tip
 """
-# One statement of one text for any number of events; binary, since arrays as text cost the
-# database several times as much.
-_INSERT = f"""
-INSERT INTO eventstore_event ({COLUMNS})
-SELECT * FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[],
-    %b::text[], %b::bigint[], %b::bigint[], %b::timestamptz[], %b::bytea[])
+# One text for any number of events, so that it is prepared once; arrays in binary, since as text
+# they cost the database several times as much.
+_ROWS = (
+    "unnest(%b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], "
+    "%b::text[], %b::bigint[], %b::bigint[], %b::timestamptz[], %b::bytea[])"
+)
+_INSERT = f"INSERT INTO eventstore_event ({COLUMNS}) SELECT * FROM {_ROWS}"  # noqa: S608
+# The head is moved from where it was remembered, or nothing happens at all. The ids are looked up
+# only so that a repeated append is no error in the database's log; the unique keys guard them.
+_APPEND_AT_HEAD = f"""
+WITH moved AS (
+    UPDATE eventstore_stream SET position = %b, hash = %b
+    WHERE name = %s AND log_id = %b AND position = %b AND hash = %b
+        AND NOT EXISTS (SELECT 1 FROM eventstore_event WHERE event_id = ANY(%b::uuid[]))
+        AND NOT EXISTS (
+            SELECT 1 FROM eventstore_event WHERE aggregate_id = ANY(%b::text[]) AND version = 1
+        )
+    RETURNING name
+)
+INSERT INTO eventstore_event ({COLUMNS}) SELECT added.* FROM moved CROSS JOIN {_ROWS} AS added
 """  # noqa: S608
 _OF_STREAM = (
     f"SELECT {COLUMNS} FROM eventstore_event "  # noqa: S608
@@ -91,8 +106,24 @@ def tips(cursor: CursorWrapper, aggregate_ids: Collection[str]) -> dict[str, Agg
 
 def insert(cursor: CursorWrapper, events: Sequence[Event]) -> None:
     """Add events, all in one statement."""
-    columns = zip(*map(_row, events), strict=True)
-    cursor.execute(_INSERT, [list(column) for column in columns])
+    cursor.execute(_INSERT, _columns(events))
+
+
+def append_at_head(
+    cursor: CursorWrapper, before: StreamHead, after: StreamHead, events: Sequence[Event]
+) -> bool:
+    """Move the head and add events in one statement; False, and nothing is done, if the head is
+    not where the caller thought, an id is taken, or an aggregate that is to begin has begun.
+    """
+    columns = _columns(events)
+    parameters = [
+        *(after.position, after.hash, before.stream, before.log_id, before.position, before.hash),
+        columns[0],
+        arrays.texts([event.aggregate_id for event in events if event.version == 1]),
+        *columns,
+    ]
+    cursor.execute(_APPEND_AT_HEAD, parameters)
+    return cursor.rowcount == len(events)
 
 
 def page_of_stream(
@@ -113,20 +144,21 @@ def page_of_aggregates(
     return [(row[0], _event(row[1:])) for row in cursor.fetchall()]
 
 
-def _row(event: Event) -> tuple[Any, ...]:
-    return (
-        event.event_id,
-        event.event_type,
-        event.aggregate_id,
-        event.aggregate_type,
-        event.data,
-        event.metadata,
-        event.stream,
-        event.version,
-        event.position,
-        event.recorded_at,
-        event.hash,
-    )
+def _columns(events: Sequence[Event]) -> list[arrays.Array]:
+    """The events as arrays, in the order of `COLUMNS`."""
+    return [
+        arrays.uuids([event.event_id for event in events]),
+        arrays.texts([event.event_type for event in events]),
+        arrays.texts([event.aggregate_id for event in events]),
+        arrays.texts([event.aggregate_type for event in events]),
+        arrays.texts([event.data for event in events]),
+        arrays.texts([event.metadata for event in events]),
+        arrays.texts([event.stream for event in events]),
+        arrays.integers([event.version for event in events]),
+        arrays.integers([event.position for event in events]),
+        arrays.moments([event.recorded_at for event in events]),
+        arrays.blobs([event.hash for event in events]),
+    ]
 
 
 def _event(row: Sequence[Any]) -> Event:

@@ -3,16 +3,10 @@
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from datetime import UTC, datetime
 from functools import partial
-from itertools import islice
 from uuid import UUID, uuid4
 
-from django.db import DatabaseError, OperationalError
-from django.db.backends.utils import CursorWrapper
-
 from eventstore import statements
-from eventstore.client.appending import Plan, plan
 from eventstore.client.batching import Batcher
 from eventstore.client.errors import EventStoreError, InvalidEvent, UnknownStream
 from eventstore.client.events import DEFAULT_STREAM, Event, NewEvent, StreamHead
@@ -25,6 +19,7 @@ from eventstore.client.validation import (
     validate_batch,
 )
 from eventstore.commits import Commits, Hook
+from eventstore.committing import Outcomes, StreamCommitter
 from eventstore.page_size import PageSize
 from eventstore.transactions import LogDatabase
 
@@ -38,7 +33,6 @@ AGGREGATES_PER_QUERY = 100
 
 logger = logging.getLogger(__name__)
 
-Outcomes = Sequence[Appended | EventStoreError]
 Committer = Batcher[Sequence[Append], Outcomes]
 
 
@@ -102,29 +96,13 @@ class SqlEventStore:
             found = self._committers.setdefault(
                 stream,
                 Batcher(
-                    partial(self._commit_groups, stream),
+                    StreamCommitter(stream, self.database, self.commits).commit,
                     batch_weight=BATCH_WEIGHT,
                     waiting_weight=WAITING_WEIGHT,
                     patience_seconds=PATIENCE_SECONDS,
                 ),
             )
         return found
-
-    def _commit_groups(self, stream: str, groups: Sequence[Sequence[Append]]) -> list[Outcomes]:
-        """Group commit: what several callers append, in one transaction."""
-        together = [append for group in groups for append in group]
-        try:
-            decided = self.database.commit(partial(_decide, stream=stream, appends=together))
-        except DatabaseError as error:
-            # The database refuses something in it: find out whose it is.
-            if len(groups) > 1:
-                return [self._commit_groups(stream, [group])[0] for group in groups]
-            logger.exception("the database refuses an append to %s", stream, exc_info=error)
-            return [[EventStoreError("the database refuses the append")] * len(together)]
-        if decided.events:
-            self.commits.announce(decided.events)
-        outcomes = iter(decided.outcomes)
-        return [list(islice(outcomes, len(group))) for group in groups]
 
     def create_stream(self, name: str) -> StreamHead:
         """The head of the stream, which is created empty unless it is there.
@@ -210,23 +188,3 @@ class SqlEventStore:
                 if not follow:
                     return
                 self.commits.wait_beyond(commits, FOLLOW_POLL_SECONDS)
-
-
-def _decide(cursor: CursorWrapper, stream: str, appends: Sequence[Append]) -> Plan:
-    """Decide and store valid appends to one stream; the head's lock comes before every read."""
-    head = statements.head(cursor, stream, lock=True)
-    if head is None:
-        raise UnknownStream
-    events = [event for append in appends for event in append.events]
-    decided = plan(
-        appends,
-        stored=statements.stored_under(cursor, [event.event_id for event in events]),
-        tips=statements.tips(cursor, {event.aggregate_id for event in events}),
-        head=head,
-        now=datetime.now(UTC),
-    )
-    if decided.events:
-        statements.insert(cursor, decided.events)
-        if not statements.advance(cursor, head, decided.head):
-            raise OperationalError("the head row moved under its lock")
-    return decided

@@ -76,6 +76,24 @@ class LogDatabase:
 
         return self._run(once)
 
+    def try_once(self, work: Callable[[CursorWrapper], T]) -> T | None:
+        """The result of one statement; None if it failed, or if nobody knows.
+
+        What decides then must begin with a lock, as in `commit`.
+
+        Raises:
+            Unavailable: the database is away.
+        """
+        connection = connections[self.alias]
+        self._connect(connection)
+        try:
+            with connection.cursor() as cursor:
+                return work(cursor)
+        except Error as error:
+            if verdict(error) is not Verdict.FAULT:
+                self._may_run_again(connection, error)
+            return None
+
     def _run(self, once: Callable[[BaseDatabaseWrapper], T]) -> T:
         connection = connections[self.alias]
         losses = 0

@@ -27,11 +27,12 @@ class AggregateTip:
 
 @dataclass(frozen=True)
 class Plan:
-    """The outcome of each append, the events to insert, and the head after them."""
+    """The outcome of each append, the events to insert, and where head and aggregates are then."""
 
     outcomes: list[Appended | EventStoreError]
     events: list[Event]
     head: StreamHead
+    tips: Mapping[str, AggregateTip]
 
 
 def plan(
@@ -54,9 +55,10 @@ def plan(
     known, current = dict(stored), dict(tips)
     outcomes: list[Appended | EventStoreError] = []
     new: list[Event] = []
+    position, tip = head.position, head.hash
     for append in appends:
         try:
-            events = _decide(append, known, current, head, now)
+            events = _decide(append, known, current, position, tip, now)
         except EventStoreError as refusal:
             outcomes.append(refusal)
             continue
@@ -66,22 +68,24 @@ def plan(
                 positions=tuple(event.position for event in events),
             )
         )
-        if events[-1].position > head.position:
+        if events[-1].position > position:
             last = events[-1]
             new.extend(events)
             known.update((event.event_id, event) for event in events)
             current[last.aggregate_id] = AggregateTip(
                 last.stream, last.aggregate_type, last.version
             )
-            head = replace(head, position=last.position, hash=last.hash)
-    return Plan(outcomes, new, head)
+            position, tip = last.position, last.hash
+    head = replace(head, position=position, hash=tip)
+    return Plan(outcomes, new, head, current)
 
 
 def _decide(
     append: Append,
     known: Mapping[UUID, Event],
     current: Mapping[str, AggregateTip],
-    head: StreamHead,
+    position: int,
+    previous: bytes,
     now: datetime,
 ) -> list[Event]:
     """The stored events of a repeated append, or the new ones; raises what refuses it."""
@@ -101,8 +105,8 @@ def _decide(
         )
     events: list[Event] = []
     for offset, event in enumerate(append.events, start=1):
-        previous = events[-1].hash if events else head.hash
-        events.append(_record(event, tip.version + offset, head.position + offset, previous, now))
+        events.append(_record(event, tip.version + offset, position + offset, previous, now))
+        previous = events[-1].hash
     return events
 
 

@@ -56,6 +56,8 @@ class Connection:
                 reconnect_time_wait=0,
                 connect_timeout=CONNECT_TIMEOUT_SECONDS,
                 ping_interval=PING_SECONDS,
+                # Nobody needs to be told by NATS what it told NATS.
+                no_echo=True,
             )
         except (OSError, nats.errors.Error, TimeoutError, ValueError) as error:
             raise BrokerAway(str(error) or type(error).__name__) from error

@@ -1,17 +1,20 @@
 """The hash chain of the log: each hash covers the one before it and all of its event."""
 
-import struct
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from struct import Struct
 from uuid import UUID
 
 GENESIS = bytes(32)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_LENGTH = Struct(">I").pack
+_NUMBERS = Struct(">qqq").pack
 
 
 def microseconds(moment: datetime) -> int:
     """Whole microseconds since 1970-01-01T00:00Z, without the rounding of a float timestamp."""
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 def event_hash(
@@ -33,11 +36,9 @@ def event_hash(
     The prefix is four bytes, numbers are eight, all big-endian; docs/guarantees.md has the layout,
     so that an auditor can check the chain without this code.
     """
-    digest = sha256(previous)
+    parts = [previous]
     for text in (stream, event_type, aggregate_type, aggregate_id, data, metadata):
         encoded = text.encode()
-        digest.update(struct.pack(">I", len(encoded)))
-        digest.update(encoded)
-    digest.update(event_id.bytes)
-    digest.update(struct.pack(">qqq", position, version, microseconds(recorded_at)))
-    return digest.digest()
+        parts += _LENGTH(len(encoded)), encoded
+    parts += event_id.bytes, _NUMBERS(position, version, microseconds(recorded_at))
+    return sha256(b"".join(parts)).digest()

@@ -99,10 +99,14 @@ def _check_json(field: str, text: str, max_bytes: int) -> object:
     try:
         if len(text.encode()) > max_bytes:
             raise InvalidEvent(f"{field} is larger than {max_bytes // 1024} KiB")
-        return json.loads(text, parse_constant=_refuse_constant)
+        return _JSON.decode(text)
     except (ValueError, RecursionError):
         raise InvalidEvent(f"{field} is not JSON") from None
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+# `json.loads` with an option makes a decoder for each text.
+_JSON = json.JSONDecoder(parse_constant=_refuse_constant)

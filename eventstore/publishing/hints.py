@@ -16,6 +16,8 @@ logger = logging.getLogger(__name__)
 
 SUBJECT = "eventstore.committed"
 STOP_SECONDS = 5.0
+# Between hints. Who hears one reads all that is there by then.
+REST_SECONDS = 0.01
 
 
 def read_hint(message: Msg) -> tuple[str, int]:
@@ -29,8 +31,8 @@ class CommitHints:
 
     Args:
         nats_url: of a NATS user who may publish and subscribe to the hints' subjects.
-        on_hint: called with (stream, position) for everybody's hints, one's own too, in the
-            thread of the hints: it must not block.
+        on_hint: called with (stream, position) for the hints of others, in the thread of the
+            hints: it must not block.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class CommitHints:
         self._nats_url = nats_url
         self._on_hint = on_hint
         self._latest: dict[str, int] = {}
+        self._mutex = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._news: asyncio.Event | None = None
         self._stop: asyncio.Event | None = None
@@ -61,8 +64,11 @@ class CommitHints:
 
         Positions told faster than they are sent become one hint.
         """
-        self._latest[stream] = position
-        self._set(self._news)
+        with self._mutex:
+            waiting = bool(self._latest)
+            self._latest[stream] = position
+        if not waiting:
+            self._set(self._news)
 
     def _set(self, event: asyncio.Event | None) -> None:
         with contextlib.suppress(RuntimeError):
@@ -97,11 +103,13 @@ class CommitHints:
         assert self._news is not None
         await connection.client.subscribe(f"{SUBJECT}.*", cb=self._on_message)
         while True:
-            latest, self._latest = self._latest, {}
-            for stream, position in list(latest.items()):
-                await connection.client.publish(f"{SUBJECT}.{stream}", str(position).encode())
-            await self._news.wait()
             self._news.clear()
+            with self._mutex:
+                latest, self._latest = self._latest, {}
+            for stream, position in latest.items():
+                await connection.client.publish(f"{SUBJECT}.{stream}", str(position).encode())
+            await asyncio.sleep(REST_SECONDS)
+            await self._news.wait()
 
     async def _on_message(self, message: Msg) -> None:
         self._on_hint(*read_hint(message))

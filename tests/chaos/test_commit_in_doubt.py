@@ -1,4 +1,4 @@
-"""COMMITs whose outcome nobody hears: a proxy in front of PostgreSQL breaks connections at them."""
+"""Commits whose outcome nobody hears: a proxy in front of PostgreSQL breaks connections at them."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -32,11 +32,14 @@ pytest_plugins = ["tests.chaos.telling"]
 pytestmark = pytest.mark.django_db(databases=["eventstore"], transaction=True)
 
 WRITERS = 8
+EVENT_TYPE = new_events(1)[0].event_type.encode()
 SOCKET = f".s.PGSQL.{PORT}"
 
 
 class Commits:
-    """Sends a share of the COMMITs one of the fates, each as often; everything else passes.
+    """Sends a share of what commits one of the fates, each as often; everything else passes.
+
+    An append is committed by its one statement, or by a COMMIT after several.
 
     `calm`: nothing happens. `left`: to how many it happens yet.
     """
@@ -51,7 +54,7 @@ class Commits:
         self.left = left
 
     def __call__(self, chunk: bytes) -> Fate:
-        if self.calm or b"COMMIT\0" not in chunk:
+        if self.calm or not (b"COMMIT\0" in chunk or EVENT_TYPE in chunk):
             return Fate.PASS
         with self._lock:
             if self.left == 0 or self._dice.random() >= self._share:

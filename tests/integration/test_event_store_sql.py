@@ -174,7 +174,7 @@ def test_an_append_whose_commit_is_in_doubt_is_stored_once(store, error, took_ef
     failed: list[str] = []
 
     with failing_commits(error, failed, times=1, take_effect=took_effect):
-        (outcome,) = store.append_batch([append])
+        (outcome,) = SqlEventStore().append_batch([append])
 
     assert failed == ["COMMIT"]
     assert outcome == Appended(versions=(2, 3), positions=(2, 3))
