@@ -1,12 +1,17 @@
 """Runs the log's statements against a database that may abort, vanish or stand still."""
 
 import logging
+import os
 import random
+import socket
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TypeVar, assert_never
 from weakref import WeakSet
 
+import psycopg
 from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
@@ -32,6 +37,20 @@ class LogDatabase:
         self.alias = alias
         self._quiet_until: dict[str, float] = {}
         self._opened: WeakSet[BaseDatabaseWrapper] = WeakSet()
+        # By thread: when its call began, and on what connection.
+        self._running: dict[int, tuple[float, BaseDatabaseWrapper]] = {}
+
+    def cut_silent(self, seconds: float) -> None:
+        """Break the connections of calls that have had no answer for so long.
+
+        The database limits its own statements, and the kernel notices a dead network; but a pooler
+        that lives and says nothing would hold a stream's committer up for ever.
+        """
+        now = time.monotonic()
+        for began, connection in list(self._running.values()):
+            if now - began > seconds:
+                logger.warning("database %s: no answer for %d s", self.alias, now - began)
+                _shut_down(connection)
 
     def close(self) -> None:
         """Close every thread's connection; none may be in use. A later call opens a new one."""
@@ -54,7 +73,7 @@ class LogDatabase:
         """
 
         def once(connection: BaseDatabaseWrapper) -> T:
-            with connection.cursor() as cursor:
+            with self._limited(connection), connection.cursor() as cursor:
                 return work(cursor)
 
         return self._run(once)
@@ -71,7 +90,11 @@ class LogDatabase:
         """
 
         def once(connection: BaseDatabaseWrapper) -> T:
-            with atomic(using=self.alias, durable=True), connection.cursor() as cursor:
+            with (
+                self._limited(connection),
+                atomic(using=self.alias, durable=True),
+                connection.cursor() as cursor,
+            ):
                 return work(cursor)
 
         return self._run(once)
@@ -87,7 +110,7 @@ class LogDatabase:
         connection = connections[self.alias]
         self._connect(connection)
         try:
-            with connection.cursor() as cursor:
+            with self._limited(connection), connection.cursor() as cursor:
                 return work(cursor)
         except Error as error:
             if verdict(error) is not Verdict.FAULT:
@@ -107,6 +130,16 @@ class LogDatabase:
                     raise Unavailable from error
             _pause(attempt)
         raise Unavailable
+
+    @contextmanager
+    def _limited(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        """Have `cut_silent` see the call."""
+        thread = threading.get_ident()
+        self._running[thread] = (time.monotonic(), connection)
+        try:
+            yield
+        finally:
+            del self._running[thread]
 
     def _connect(self, connection: BaseDatabaseWrapper) -> None:
         if connection.connection is not None:
@@ -146,6 +179,15 @@ class LogDatabase:
         text = str(error).strip().partition("\n")[0]
         hint = "; is it migrated?" if state in NOT_MIGRATED else ""
         logger.warning("database %s: %s (%s)%s", self.alias, text, state, hint)
+
+
+def _shut_down(connection: BaseDatabaseWrapper) -> None:
+    """End the conversation from outside: the thread that waits for an answer gets an error."""
+    with (
+        suppress(OSError, AttributeError, psycopg.Error),
+        socket.socket(fileno=os.dup(connection.connection.fileno())) as twin,
+    ):
+        twin.shutdown(socket.SHUT_RDWR)
 
 
 def _pause(attempt: int) -> None:

@@ -32,6 +32,7 @@ pytest_plugins = ["tests.chaos.telling"]
 pytestmark = pytest.mark.django_db(databases=["eventstore"], transaction=True)
 
 WRITERS = 8
+COMMIT = b"COMMIT\0"
 EVENT_TYPE = new_events(1)[0].event_type.encode()
 SOCKET = f".s.PGSQL.{PORT}"
 
@@ -45,16 +46,22 @@ class Commits:
     """
 
     def __init__(
-        self, dice: Random, share: float, fates: Sequence[Fate] = TROUBLE, *, left: int = 10**9
+        self,
+        dice: Random,
+        share: float,
+        fates: Sequence[Fate] = TROUBLE,
+        *,
+        left: int = 10**9,
+        marks: Sequence[bytes] = (COMMIT, EVENT_TYPE),
     ) -> None:
-        self._dice, self._share, self._fates = dice, share, fates
+        self._dice, self._share, self._fates, self._marks = dice, share, fates, marks
         self._deck: list[Fate] = []
         self._lock = threading.Lock()
         self.calm = False
         self.left = left
 
     def __call__(self, chunk: bytes) -> Fate:
-        if self.calm or not (b"COMMIT\0" in chunk or EVENT_TYPE in chunk):
+        if self.calm or not any(mark in chunk for mark in self._marks):
             return Fate.PASS
         with self._lock:
             if self.left == 0 or self._dice.random() >= self._share:
@@ -65,12 +72,13 @@ class Commits:
 
 
 @contextmanager
-def proxied_postgres(commits: Commits) -> Iterator[Proxy]:
+def proxied_postgres(commits: Commits, *, delay_seconds: float = 0.05) -> Iterator[Proxy]:
     """All of this process' connections to the event store's database go through a proxy."""
     parameters = connections.settings["eventstore"]
     host = parameters["HOST"]
     with TemporaryDirectory(prefix="proxy-") as folder:
-        with proxied(Path(folder) / SOCKET, Path(host) / SOCKET, commits) as proxy:
+        listen, server = Path(folder) / SOCKET, Path(host) / SOCKET
+        with proxied(listen, server, commits, delay_seconds=delay_seconds) as proxy:
             connections["eventstore"].close()
             parameters["HOST"] = folder
             try:
@@ -173,6 +181,26 @@ def test_one_append_whose_commit_took_effect_unheard_is_found_again(fate: Fate) 
             assert store.append(events, 2) == Appended(versions=(3,), positions=(3,))
         assert proxy.fates[fate] == 1
         assert store.head().position == 3
+        check_log(list(store.read_stream()))
+
+
+@pytest.mark.parametrize("mark", [EVENT_TYPE, COMMIT], ids=["in one statement", "under the lock"])
+def test_a_commit_that_a_live_connection_never_answers_is_cut_and_found_again(mark: bytes) -> None:
+    commits = Commits(Random(1), 1.0, (Fate.SWALLOW,), left=0, marks=[mark])
+    with stores.sql(), proxied_postgres(commits, delay_seconds=600) as proxy:
+        store = SqlEventStore()
+        store.append(new_events(1, "a"), 0)
+        writer = store if mark == EVENT_TYPE else SqlEventStore()
+        commits.left = 1
+
+        def cut() -> None:
+            eventually(lambda: proxy.fates[Fate.SWALLOW] == 1)
+            eventually(lambda: writer.database.cut_silent(1) or answers)
+
+        answers: list[Appended] = []
+        append = partial(writer.append, new_events(1, "a"), 1)
+        together([lambda: answers.append(append()), cut])
+        assert answers == [Appended(versions=(2,), positions=(2,))]
         check_log(list(store.read_stream()))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from eventstore.client.checks import SETTINGS_CHECKS
 from eventstore.client.tls import Tls, TlsMisconfigured
 from eventstore.publisher import Publisher
 from eventstore.publishing.hints import CommitHints
@@ -21,6 +22,8 @@ from eventstore.store import SqlEventStore
 from eventstore.watching import Activity, DatabaseWatch
 
 TICK_SECONDS = 0.5
+# Of the database, in one call; the longest wait for a lock is below it.
+LONGEST_SILENCE_SECONDS = 10.0
 # Together below the 10 seconds after which a supervisor loses its patience.
 DRAIN_SECONDS = 6.0
 PUBLISHER_STOP_SECONDS = 1.5
@@ -30,6 +33,7 @@ logger = logging.getLogger("eventstore")
 
 
 class Command(BaseCommand):
+    requires_system_checks: list[str] = [SETTINGS_CHECKS]
     help = "Serve the event store over gRPC and publish its events to NATS."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -101,6 +105,7 @@ def _serve(
                 logger.info("ready: gRPC on port %d", server.port)
             else:
                 logger.warning("waiting for the database; every call is answered UNAVAILABLE")
+        server.store.database.cut_silent(LONGEST_SILENCE_SECONDS)
         for line in activity.lines(time.monotonic()):
             logger.info(line)
 
@@ -112,6 +117,7 @@ def _publishing(store: SqlEventStore) -> Iterator[None]:
         streams=settings.EVENTSTORE_STREAMS,
         nats_url=settings.NATS_PUBLISHER_URL,
         replicas=settings.NATS_REPLICAS,
+        keep=settings.NATS_KEEP_EVENTS,
     )
     store.commits.hooks.append(publisher.offer)
     publisher.start()
