@@ -17,9 +17,8 @@ from benchmarks.stack import Stack
 from eventstore.client import Event
 from eventstore.store import SqlEventStore
 from queries.models import CustomerSummary, OrderItemRow, OrderRow, RestaurantSummary
-from queries.projector import SUBSCRIPTION, OrderProjector
-from queries.verification import Verification
-from queries.walk import Walk
+from queries.projector import OrderProjector
+from queries.rebuilding import Rebuild
 
 FETCHES = (32, 200, 500)
 BULK = "this, {} events a fetch"
@@ -121,8 +120,7 @@ def _rebuild(store: SqlEventStore, total: int, *, empty: bool) -> Sample:
     if empty:
         empty_query_model()
     began = time.monotonic()
-    verification = Verification(store=store, subscription=SUBSCRIPTION, repair=True, every=True)
-    Walk(verification, lambda line: None).run()
+    Rebuild(store, lambda line: None).run()
     return Sample(total, time.monotonic() - began)
 
 

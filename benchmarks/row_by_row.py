@@ -30,7 +30,7 @@ def apply(event: Event, log_id: UUID) -> None:
         if row is None:
             OrderRow.objects.create(**columns, log_id=log_id)
             for line, item in enumerate(after.items, start=1):
-                OrderItemRow.objects.create(order_id=after.order_id, line=line, **vars(item))
+                OrderItemRow.objects.create(order_id=after.order_id, line=line, **item._asdict())
         else:
             for name, value in columns.items():
                 setattr(row, name, value)

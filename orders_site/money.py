@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from decimal import Context, Decimal
+from decimal import Decimal
 
 # ISO 4217, the active currencies: those without a minor unit, those with a thousandth, all others.
 _NO_DIGITS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
@@ -23,9 +23,7 @@ _DIGITS = {
 CURRENCIES = frozenset(_DIGITS)
 # Keeps every sum of an order's lines far inside a 64-bit integer.
 MAX_MINOR = 10**15
-# More digits than _PLAIN lets through, so that nothing is rounded.
-_EXACT = Context(prec=64)
-_PLAIN = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)
+_PLAIN = re.compile(r"(-?[0-9]{1,20})(?:\.([0-9]{1,20}))?", re.ASCII)
 
 
 @dataclass(frozen=True, order=True)
@@ -46,14 +44,17 @@ class Money:
         if currency not in CURRENCIES:
             raise ValueError("is not an active ISO 4217 currency")
         text = format(amount, "f") if isinstance(amount, Decimal) else amount
-        if not _PLAIN.fullmatch(text):
+        plain = _PLAIN.fullmatch(text)
+        if not plain:
             raise ValueError("is not a plain decimal number, such as 12.50")
-        minor = Decimal(text).scaleb(digits(currency), _EXACT)
-        if minor != int(minor):
-            raise ValueError(f"has more decimals than {currency} ({digits(currency)})")
+        whole, fraction = plain.groups("")
+        fraction, places = fraction.rstrip("0"), digits(currency)
+        if len(fraction) > places:
+            raise ValueError(f"has more decimals than {currency} ({places})")
+        minor = int(whole + fraction.ljust(places, "0"))
         if abs(minor) > MAX_MINOR:
             raise ValueError("is too large")
-        return cls(int(minor), currency)
+        return cls(minor, currency)
 
     def __str__(self) -> str:
         places = digits(self.currency)

@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from eventstore.client import Event
@@ -21,15 +22,17 @@ MAX_NAME_LENGTH = 255
 MAX_QUANTITY = 2**31 - 1
 
 # Neither NUL nor half a surrogate pair can be stored as text.
-_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
+_unstorable = re.compile(r"[\x00\ud800-\udfff]").search
+
+# The prices of a menu come again with every order.
+_parsed_money = lru_cache(4096)(Money.parse)
 
 
 class MalformedEvent(ValueError):
     """The event lacks a field that the query models need, or has it in another form."""
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
     """One line of an order; the unit price in minor units of the order's currency."""
 
     code: str
@@ -142,12 +145,12 @@ def _item(item: object, currency: str) -> Item:
     quantity = item.get("quantity")
     if type(quantity) is not int or not 1 <= quantity <= MAX_QUANTITY:
         raise MalformedEvent("quantity is not a positive integer")
-    price = Money.parse(_text(item, "unit_price"), currency)
+    price = _parsed_money(_text(item, "unit_price"), currency)
     return Item(_text(item, "code"), _text(item, "name"), price.minor, quantity)
 
 
 def _money(data: Mapping[str, Any]) -> Money:
-    money = Money.parse(_text(data, "amount"), _text(data, "currency"))
+    money = _parsed_money(_text(data, "amount"), _text(data, "currency"))
     if money.minor < 0:
         raise MalformedEvent("amount is negative")
     return money
@@ -169,7 +172,7 @@ def _name(data: Mapping[str, Any], key: str) -> str:
 
 def _text(data: Mapping[str, Any], key: str, default: str | None = None) -> str:
     value = data.get(key, default)
-    if not isinstance(value, str) or _UNSTORABLE.search(value):
+    if not isinstance(value, str) or _unstorable(value):
         raise MalformedEvent(f"{key} is missing or not a text")
     return value
 

@@ -51,6 +51,9 @@ class OrderRow(models.Model):
                 fields=["restaurant_id", "-created_on", "-order_id"], name="orderrow_by_restaurant"
             ),
             models.Index(fields=["status", "-created_on", "-order_id"], name="orderrow_by_status"),
+            models.Index(
+                fields=["payment_status", "-created_on", "-order_id"], name="orderrow_by_payment"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -6,7 +6,6 @@ from eventstore.client import Event, EventStore
 from queries import rows
 from queries.freshness import CachedHead
 from queries.messages import AGGREGATE_TYPE
-from queries.models import OrderRow
 from queries.projections import OrderView, fold
 
 SUBSCRIPTION = "orderquery-store"
@@ -22,8 +21,7 @@ class OrderProjector:
 
     def versions(self, aggregate_ids: Sequence[str]) -> Mapping[str, int]:
         """The version last applied of each order that has a row; read without locks."""
-        known = OrderRow.objects.filter(order_id__in=aggregate_ids)
-        return dict(known.values_list("order_id", "version"))
+        return rows.versions(aggregate_ids)
 
     def apply(self, events: Mapping[str, Sequence[Event]]) -> None:
         """Apply orders' events in the caller's transaction; versions that are applied are skipped.

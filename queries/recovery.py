@@ -4,9 +4,7 @@ from collections.abc import Callable
 
 from eventstore.client.subscribing.recovering import Recovered, adopt, resolve_lost
 from queries.models import DATABASE, Checkpoint, ParkedMessage
-from queries.projector import SUBSCRIPTION
-from queries.verification import Verification
-from queries.walk import Walk
+from queries.rebuilding import Rebuild
 
 
 def recover(recovered: Recovered, say: Callable[[str], object]) -> int:
@@ -19,9 +17,6 @@ def recover(recovered: Recovered, say: Callable[[str], object]) -> int:
     """
     resolve_lost(recovered, DATABASE, ParkedMessage)
     head = recovered.store.head(recovered.stream)
-    verification = Verification(
-        store=recovered.store, subscription=SUBSCRIPTION, repair=True, every=True
-    )
-    differences = Walk(verification, say).run()
+    differences = Rebuild(recovered.store, say).run()
     adopt(recovered, DATABASE, Checkpoint, head.position)
     return differences

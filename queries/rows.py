@@ -3,17 +3,19 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
+
+from django.db import connections
 
 from eventstore.client import RetryLater
 from queries import bulk
 from queries.messages import Item
-from queries.models import CustomerSummary, OrderItemRow, OrderRow, RestaurantSummary
+from queries.models import DATABASE, CustomerSummary, OrderItemRow, OrderRow, RestaurantSummary
 from queries.projections import OrderView, SummaryKey, contribution
 
-_COLUMNS = [field.attname for field in OrderRow._meta.concrete_fields]
-VIEW_COLUMNS = [name for name in _COLUMNS if name != "log_id"]
-ITEM_COLUMNS = ["code", "name", "unit_price_minor", "quantity"]
+VIEW_COLUMNS = OrderView._fields[:-1]
+ITEM_COLUMNS = Item._fields
+SUMMARY_COUNTERS = ("orders", "amount_minor")
 SUMMARIES: dict[str, type[CustomerSummary] | type[RestaurantSummary]] = {
     "customer": CustomerSummary,
     "restaurant": RestaurantSummary,
@@ -27,10 +29,30 @@ class RowsMoved(RetryLater):
         super().__init__(message or str(self.__doc__), delay_seconds=0.1)
 
 
+# Not prepared: a plan from when the table was small would read all of it for ever.
+_OF_ORDERS = f"FROM {OrderRow._meta.db_table} WHERE order_id = ANY(%s)"
+_VERSIONS = f"SELECT order_id, version {_OF_ORDERS}"
+_STORED = f"SELECT {', '.join(VIEW_COLUMNS)} {_OF_ORDERS}"
+_LOCKED = f"{_STORED} ORDER BY order_id FOR UPDATE"
+_ITEMS = f"""
+SELECT order_id, {", ".join(ITEM_COLUMNS)} FROM {OrderItemRow._meta.db_table}
+WHERE order_id = ANY(%s) ORDER BY order_id, line
+"""  # noqa: S608
+
+
+def versions(order_ids: Collection[str]) -> dict[str, int]:
+    """The version last applied of each stored order; read without locks."""
+    return dict(_rows(_VERSIONS, order_ids))
+
+
+def stored(order_ids: Collection[str]) -> dict[str, OrderView]:
+    """The stored orders, without their items, read without locks."""
+    return {row[0]: OrderView(*row) for row in _rows(_STORED, order_ids)}
+
+
 def locked(order_ids: Collection[str]) -> dict[str, OrderView]:
     """The stored orders, without their items, locked in the order of their ids."""
-    rows = OrderRow.objects.select_for_update().filter(order_id__in=order_ids)
-    return {row[0]: OrderView(*row) for row in rows.order_by("order_id").values_list(*VIEW_COLUMNS)}
+    return {row[0]: OrderView(*row) for row in _rows(_LOCKED, order_ids)}
 
 
 def write(before: Mapping[str, OrderView], after: Mapping[str, OrderView], log_id: UUID) -> None:
@@ -52,7 +74,7 @@ def write(before: Mapping[str, OrderView], after: Mapping[str, OrderView], log_i
         raise RowsMoved
     bulk.insert_absent(OrderItemRow, [row for view in new for row in _item_rows(view)])
     changed = [after[order_id] for order_id in ids if order_id in before]
-    bulk.update(OrderRow, [_order_row(view, log_id) for view in changed])
+    bulk.overwrite(OrderRow, [_order_row(view, log_id) for view in changed])
     add_to_summaries(deltas([(before.get(order_id), after[order_id]) for order_id in ids]))
 
 
@@ -75,10 +97,15 @@ def remove(views: Collection[OrderView]) -> None:
 def items_of(order_ids: Collection[str]) -> dict[str, tuple[Item, ...]]:
     """The items of orders, in line order; an order without items is absent."""
     found: defaultdict[str, list[Item]] = defaultdict(list)
-    rows = OrderItemRow.objects.filter(order_id__in=order_ids).order_by("order_id", "line")
-    for order_id, *item in rows.values_list("order_id", *ITEM_COLUMNS):
+    for order_id, *item in _rows(_ITEMS, order_ids):
         found[order_id].append(Item(*item))
     return {order_id: tuple(items) for order_id, items in found.items()}
+
+
+def with_items(views: Mapping[str, OrderView]) -> dict[str, OrderView]:
+    """Stored orders with their items."""
+    items = items_of(views)
+    return {key: view._replace(items=items.get(key, ())) for key, view in views.items()}
 
 
 def deltas(
@@ -87,6 +114,8 @@ def deltas(
     """How the summaries change when orders change: key -> (orders, amount), without zeros."""
     sums: defaultdict[SummaryKey, list[int]] = defaultdict(lambda: [0, 0])
     for old, new in changes:
+        if old and new and _contributes(old) == _contributes(new):
+            continue
         for sign, view in ((-1, old), (1, new)):
             for key, (orders, amount) in contribution(view).items():
                 sums[key][0] += sign * orders
@@ -96,26 +125,34 @@ def deltas(
 
 def add_to_summaries(changes: Mapping[SummaryKey, tuple[int, int]]) -> None:
     """Add deltas to the stored summaries, in key order."""
+    ordered = sorted(changes)
     for kind, model in SUMMARIES.items():
-        rows = [
-            (uuid4(), key.key, key.day, key.status, key.currency, *changes[key])
-            for key in sorted(changes)
-            if key.kind == kind
-        ]
-        bulk.add(
-            model,
-            rows,
-            key=[f"{kind}_id", "day", "status", "currency"],
-            counters=["orders", "amount_minor"],
-        )
+        rows = [(*key[1:], *changes[key]) for key in ordered if key.kind == kind]
+        bulk.add(model, rows, key=summary_key(kind), counters=SUMMARY_COUNTERS)
+
+
+def summary_key(kind: str) -> tuple[str, ...]:
+    """The columns that tell one summary of a kind from another, as in `SummaryKey`."""
+    return (f"{kind}_id", *SummaryKey._fields[2:])
+
+
+def _rows(sql: str, order_ids: Collection[str]) -> list[Any]:
+    if not order_ids:
+        return []
+    with connections[DATABASE].cursor() as cursor:
+        cursor.execute(sql, [list(order_ids)])
+        return cursor.fetchall()
+
+
+def _contributes(view: OrderView) -> tuple[Any, ...]:
+    """What `contribution` is made of."""
+    owners = (view.customer_id, view.restaurant_id)
+    return (*owners, view.created_on, view.status, view.currency, view.amount_minor)
 
 
 def _order_row(view: OrderView, log_id: UUID) -> tuple[Any, ...]:
-    return (*(getattr(view, name) for name in VIEW_COLUMNS), log_id)
+    return (*view[:-1], log_id)
 
 
 def _item_rows(view: OrderView) -> list[tuple[Any, ...]]:
-    return [
-        (view.order_id, line, item.code, item.name, item.unit_price_minor, item.quantity)
-        for line, item in enumerate(view.items, start=1)
-    ]
+    return [(view.order_id, line, *item) for line, item in enumerate(view.items, start=1)]

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
-from uuid import uuid4
 
 from django.db import connections
 from django.db.models import Min
@@ -12,11 +11,12 @@ from django.db.models import Min
 from queries import bulk
 from queries.locking import committed_under_locks
 from queries.models import DATABASE, CustomerSummary, OrderRow, RestaurantSummary
-from queries.rows import SUMMARIES
+from queries.rows import SUMMARIES, SUMMARY_COUNTERS, summary_key
 
 # One statement sees one snapshot: rows and summaries as some transaction left both.
-_COMPARE = """
-SELECT coalesce(o.owner, s.owner), coalesce(o.status, s.status), coalesce(o.currency, s.currency),
+_DIFFERENCES = """
+SELECT coalesce(o.owner, s.owner), %s::date, coalesce(o.status, s.status),
+       coalesce(o.currency, s.currency),
        coalesce(o.orders, 0) - coalesce(s.orders, 0), coalesce(o.amount, 0) - coalesce(s.amount, 0)
 FROM (
     SELECT {owner} AS owner, status, currency, count(*) AS orders, sum(amount_minor) AS amount
@@ -28,7 +28,7 @@ FULL OUTER JOIN (
 ) AS s ON o.owner = s.owner AND o.status = s.status AND o.currency = s.currency
 WHERE coalesce(o.orders, 0) <> coalesce(s.orders, 0)
    OR coalesce(o.amount, 0) <> coalesce(s.amount, 0)
-ORDER BY 1, 2, 3
+ORDER BY 1, 3, 4
 """
 
 
@@ -52,28 +52,23 @@ def check(*, repair: bool) -> Iterator[DayChecked]:
 
 
 def _day(kind: str, day: date, repair: bool) -> int:
+    """What differs is added by the database itself, however many summaries a day has."""
     model, owner = SUMMARIES[kind], f"{kind}_id"
     quote = connections[DATABASE].ops.quote_name
-    sql = _COMPARE.format(
+    sql = _DIFFERENCES.format(
         owner=quote(owner),
         orders=quote(OrderRow._meta.db_table),
         summaries=quote(model._meta.db_table),
     )
     first, last = (datetime.combine(day, moment, UTC) for moment in (time.min, time.max))
-    with connections[DATABASE].cursor() as cursor:
-        cursor.execute(sql, [first, last, day])
-        found = cursor.fetchall()
+    parameters = [day, first, last, day]
     if repair:
-        bulk.add(
-            model,
-            [
-                (uuid4(), key, day, status, currency, orders, amount)
-                for key, status, currency, orders, amount in found
-            ],
-            key=[owner, "day", "status", "currency"],
-            counters=["orders", "amount_minor"],
+        return bulk.add_selected(
+            model, sql, parameters, key=summary_key(kind), counters=SUMMARY_COUNTERS
         )
-    return len(found)
+    with connections[DATABASE].cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM ({sql}) AS different", parameters)  # noqa: S608
+        return int(cursor.fetchone()[0])
 
 
 def _first_day(since: date) -> date | None:

@@ -16,7 +16,7 @@ NEXT = {
     "order-payment-debited": ("paid", {"pending"}),
     "order-approved": ("approved", {"paid"}),
     "order-shipped": ("shipped", {"approved"}),
-    "order-delivered": ("delivered", {"approved", "shipped"}),
+    "order-delivered": ("delivered", {"shipped"}),
     "order-rejected": ("rejected", {"pending", "paid"}),
     "order-cancelled": ("cancelled", {"pending", "paid"}),
 }

@@ -6,6 +6,7 @@ from django.core.management.base import CommandError
 from django.db import InterfaceError, OperationalError
 
 from eventstore.client import EventStoreError, TransientError
+from queries.rebuilding import Rebuild
 from queries.walk import Walk
 
 INTERRUPTED = 130
@@ -19,7 +20,7 @@ def add_resume_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--from-order", type=_order_id, default="", help="go on after this order")
 
 
-def completed(walk: Walk) -> int:
+def completed(walk: Walk | Rebuild) -> int:
     """Run the walk; how many differences there were.
 
     Raises:

@@ -87,7 +87,11 @@ def test_a_decline_as_payments_writes_it_is_read(store, created):
         ([restaurant.OrderRejected(reason="closed")], "rejected", "closed"),
         ([APPROVED, restaurant.OrderShipped(courier="Ann")], "shipped", ""),
         (
-            [APPROVED, restaurant.OrderDelivered(received_by="Bo")],
+            [
+                APPROVED,
+                restaurant.OrderShipped(courier="Ann"),
+                restaurant.OrderDelivered(received_by="Bo"),
+            ],
             "delivered",
             "",
         ),
