@@ -48,10 +48,11 @@ def database_settings(
     options: dict[str, Any] = dict(parse_qsl(parts.query))
     host = options.pop("host", parts.hostname or "")
     port = options.pop("port", parts.port or "")
-    timeouts = {
+    variables = {
         "statement_timeout": f"{statement_timeout_seconds}s",
         "lock_timeout": f"{lock_timeout_seconds}s",
         "idle_in_transaction_session_timeout": "60s",
+        **_planning(alias, engine),
     }
     options |= {
         "isolation_level": _isolation(alias, engine),
@@ -62,16 +63,18 @@ def database_settings(
         "keepalives_count": 2,
         "tcp_user_timeout": 15_000,
         "application_name": f"orders {alias}",
+        # For cursors that bind on the server, which the ORM's do not.
+        "prepare_threshold": 5,
         "options": " ".join(
             [
                 *([options["options"]] if "options" in options else []),
-                *(f"-c {name}={value}" for name, value in timeouts.items()),
+                *(f"-c {name}={value}" for name, value in variables.items()),
             ]
         ),
     }
     if alias == "eventstore":
         # The store's few statements are prepared once and take their arrays in binary.
-        options |= {"server_side_binding": True, "prepare_threshold": 5}
+        options |= {"server_side_binding": True}
     return {
         "ENGINE": engine,
         "NAME": unquote(parts.path.lstrip("/")),
@@ -106,6 +109,18 @@ def _given_url(alias: str, env: Environment) -> SplitResult | None:
         env.problems.append(f"ORDERS_{variable} ends with the name of a database.")
         return None
     return parts
+
+
+def _planning(alias: str, engine: str) -> dict[str, str]:
+    """Keep PostgreSQL from planning a prepared statement while its table is small, and then
+    scanning all of the table for as long as the connection lives.
+    """
+    if engine == ENGINES["cockroachdb"]:
+        return {}
+    if alias == "eventstore":
+        # All of its statements have an index, and planning each anew would cost more than running.
+        return {"enable_seqscan": "off"}
+    return {"plan_cache_mode": "force_custom_plan"}
 
 
 def _isolation(alias: str, engine: str) -> IsolationLevel:

@@ -5,12 +5,34 @@ from collections.abc import Iterator
 
 import pytest
 from django.conf import settings
+from django.db.backends.signals import connection_created
 
 from eventstore.client.connection import use
 from eventstore.client.memory import InMemoryEventStore
 from orders_site.embedded.credentials import load_or_create
 from orders_site.embedded.nats import EmbeddedNats
 from orders_site.embedded.servers import running
+from tests.cockroachdb import SentStatements
+from tests.database_server import HELP, OPTION, given
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(OPTION, help=HELP)
+
+
+def pytest_report_header() -> str:
+    server = given()
+    return f"database server: {'given by ' + OPTION if server else 'the embedded PostgreSQL'}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sent_statements() -> Iterator[SentStatements]:
+    """No test makes the product send what CockroachDB refuses."""
+    sent = SentStatements()
+    connection_created.connect(sent.watch, weak=False)
+    yield sent
+    connection_created.disconnect(sent.watch)
+    assert sent.refused == set()
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +44,10 @@ def data_dir() -> Iterator[object]:
 
 @pytest.fixture(scope="session")
 def postgres(data_dir) -> Iterator[object]:
-    """The embedded PostgreSQL, without fsync."""
+    """The server of the test databases: the given one, or an embedded PostgreSQL, without fsync."""
+    if server := given():
+        yield server
+        return
     with running(
         data_dir, nats_port=0, valkey_port=0, wanted=["postgres"], durable=False
     ) as servers:

@@ -13,6 +13,8 @@ from django.core.management import get_commands, load_command_class
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
+from tests.cockroachdb import LACKS, SentStatements
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("eventstore", "orders_site", "payments", "queries", "restaurant")
 LONGEST_FILE = 300
@@ -21,16 +23,6 @@ MAY_BE_LONG = {"orders_site/settings.py"}
 SAYS_NOTHING = {"utils", "util", "helpers", "common", "misc", "base", "manager", "managers"}
 # Django asks for this name in a database backend.
 NAMED_BY_DJANGO = {"orders_site/embedded/database/base.py"}
-# What CockroachDB lacks, or has with another meaning.
-NOT_ON_COCKROACHDB = {
-    "deferrable constraint": r"\bDEFERRABLE\b",
-    "advisory lock": r"\bpg_(try_)?advisory",
-    "LISTEN or NOTIFY": r"\b(LISTEN|NOTIFY|pg_notify)\b",
-    "xmin": r"\bxmin\b",
-    "TRUNCATE": r"\bTRUNCATE\b",
-    "statement-level trigger": r"\bFOR EACH STATEMENT\b|CREATE TRIGGER(?![^;]*FOR EACH ROW)",
-    "serial column": r"\b(BIG)?SERIAL\b",
-}
 
 
 def source_files() -> list[Path]:
@@ -122,6 +114,7 @@ def test_compose_starts_only_commands_that_there_are() -> None:
     assert started == {
         *("run_web", "run_eventstore", "migrate_all", "subscribe_ordering", "subscribe_payments"),
         *("subscribe_restaurant", "subscribe_queries", "celery worker", "celery beat", "gateway"),
+        "sign_checkpoint",
     }
 
 
@@ -141,7 +134,19 @@ def test_nats_of_compose_gives_the_rights_that_the_embedded_one_gives(tmp_path) 
 
     embedded = EmbeddedNats(tmp_path, 4222, load_or_create(tmp_path))._config()
     text = (ROOT / "deploy" / "nats.conf").read_text()
-    for user in embedded["authorization"]["users"]:
+    events, subscribers = embedded["accounts"]["EVENTS"], embedded["accounts"]["SUBSCRIBERS"]
+    for each in events["exports"]:
+        (line,) = [
+            f"{kind}: {json.dumps(each[kind])}" for kind in ("stream", "service") if kind in each
+        ]
+        shape = f", response_type: {each['response_type']}" if "response_type" in each else ""
+        assert f"{{ {line}{shape} }}" in text
+    for each in subscribers["imports"]:
+        ((kind, taken),) = each.items()
+        subject = json.dumps(taken["subject"])
+        assert f"{{ {kind}: {{ account: {taken['account']}, subject: {subject} }} }}" in text
+    assert text.count("{ service:") == len(events["exports"]) + len(subscribers["imports"]) - 2
+    for user in [*events["users"], *subscribers["users"]]:
         block = re.search(rf"user: {user['user']},.+?\}} \}}", text, re.S)
         assert block is not None
         for direction, subjects in user["permissions"].items():
@@ -165,7 +170,7 @@ def test_migrations_keep_to_what_cockroachdb_has(alias: str) -> None:
         assert "eventstore_event_is_immutable" in sql
     found = {
         name: match[0][:200]
-        for name, pattern in NOT_ON_COCKROACHDB.items()
+        for name, pattern in LACKS.items()
         if (match := re.search(pattern, sql, re.I | re.S))
     }
     assert found == {}
@@ -181,14 +186,24 @@ def test_the_look_through_sql_finds_what_it_looks_for() -> None:
         "CREATE TRIGGER t AFTER INSERT ON a EXECUTE FUNCTION f()",
         "CREATE TABLE a (id bigserial)",
     )
-    for pattern, statement in zip(NOT_ON_COCKROACHDB.values(), forbidden, strict=True):
+    for pattern, statement in zip(LACKS.values(), forbidden, strict=True):
         assert re.search(pattern, statement, re.I | re.S), statement
+
+
+@pytest.mark.django_db
+def test_what_a_test_sends_is_watched(sent_statements: SentStatements) -> None:
+    before = set(sent_statements.refused)
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SELECT 1")
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [1])
+    assert sent_statements.refused - before == {"SELECT pg_advisory_xact_lock(%s)"}
+    sent_statements.refused = before
 
 
 def test_code_sends_no_sql_that_cockroachdb_lacks() -> None:
     patterns = {
         name: pattern
-        for name, pattern in NOT_ON_COCKROACHDB.items()
+        for name, pattern in LACKS.items()
         if name in ("advisory lock", "xmin", "TRUNCATE")
     }
     found = [

@@ -14,8 +14,8 @@ Result = TypeVar("Result")
 class Batcher(Generic[Item, Result]):
     """Does items in batches, without a thread of its own and without waiting for company.
 
-    A caller that finds nobody at work does its item at once. Those who come meanwhile wait; when
-    the work is done, the first of them does what has gathered, all in one go.
+    A caller that finds less than `at_once` at work does its item at once. Those who come meanwhile
+    wait; when a batch is done, the first of them does what has gathered, all in one go.
 
     Args:
         work: from items to their results, in the same order. What it raises, every caller of
@@ -23,6 +23,8 @@ class Batcher(Generic[Item, Result]):
         batch_weight: at most so much in one batch (but always one item).
         waiting_weight: above so much waiting, the next item is refused.
         patience_seconds: how long an item waits for its turn.
+        at_once: so many batches at the same time; with more than one, `work` is called by so many
+            threads.
     """
 
     def __init__(
@@ -32,15 +34,17 @@ class Batcher(Generic[Item, Result]):
         batch_weight: int,
         waiting_weight: int,
         patience_seconds: float,
+        at_once: int = 1,
     ) -> None:
         self._work = work
+        self._at_once = at_once
         self._batch_weight = batch_weight
         self._waiting_weight = waiting_weight
         self._patience = patience_seconds
         self._mutex = threading.Lock()
         self._queue: deque[_Entry[Item, Result]] = deque()
         self._waiting = 0
-        self._at_work = False
+        self._at_work = 0
 
     def do(self, item: Item, weight: int = 1) -> Result:
         """The item's result, or what the work raised.
@@ -54,10 +58,10 @@ class Batcher(Generic[Item, Result]):
                 raise Overloaded
             self._queue.append(entry)
             self._waiting += weight
-            leads = not self._at_work
-            self._at_work = True
-        if leads or self._leads_after_waiting(entry):
-            self._lead()
+            entry.leads = self._at_work < self._at_once
+            self._at_work += entry.leads
+        if entry.leads or self._leads_after_waiting(entry):
+            self._lead(entry)
         return entry.outcome()
 
     def _leads_after_waiting(self, entry: "_Entry[Item, Result]") -> bool:
@@ -72,10 +76,10 @@ class Batcher(Generic[Item, Result]):
             entry.wait()
         return entry.leads
 
-    def _lead(self) -> None:
+    def _lead(self, leader: "_Entry[Item, Result]") -> None:
         """Do one batch and hand over to whoever waits by then."""
         with self._mutex:
-            batch = self._take()
+            batch = self._take(leader)
         try:
             results = self._work([entry.item for entry in batch])
             for entry, result in zip(batch, results, strict=True):
@@ -85,20 +89,24 @@ class Batcher(Generic[Item, Result]):
                 entry.error = error
         finally:
             with self._mutex:
-                following = self._queue[0] if self._queue else None
-                self._at_work = following is not None
+                following = next((entry for entry in self._queue if not entry.leads), None)
                 if following is not None:
                     following.leads = True
+                else:
+                    self._at_work -= 1
             # The next batch begins before this one's callers are told.
             if following is not None:
                 following.wake()
             for entry in batch:
                 entry.wake()
 
-    def _take(self) -> "list[_Entry[Item, Result]]":
-        batch = [self._queue.popleft()]
-        weight = batch[0].weight
-        while self._queue and weight + self._queue[0].weight <= self._batch_weight:
+    def _take(self, leader: "_Entry[Item, Result]") -> "list[_Entry[Item, Result]]":
+        # Before it there are at most those who are to lead the other batches.
+        self._queue.remove(leader)
+        batch, weight = [leader], leader.weight
+        while self._queue and not self._queue[0].leads:
+            if weight + self._queue[0].weight > self._batch_weight:
+                break
             batch.append(self._queue.popleft())
             weight += batch[-1].weight
         self._waiting -= weight
@@ -111,7 +119,7 @@ class _Entry(Generic[Item, Result]):
     def __init__(self, item: Item, weight: int) -> None:
         self.item = item
         self.weight = weight
-        # Whether the caller is to do the next batch.
+        # Whether the caller is to do a batch.
         self.leads = False
         self.results: list[Result] = []
         self.error: BaseException | None = None

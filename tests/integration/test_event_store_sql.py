@@ -1,8 +1,10 @@
 """The SQL store against a database that aborts, vanishes, stands still or refuses."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import count
 from typing import Any
 
 import psycopg
@@ -10,6 +12,7 @@ import pytest
 from django.db import DatabaseError, OperationalError, connections
 from psycopg import IsolationLevel, errors
 
+from eventstore import statements
 from eventstore.client import Append, Appended, Unavailable, VersionConflict
 from eventstore.models import StoredEvent, StreamHead
 from eventstore.store import SqlEventStore
@@ -124,6 +127,24 @@ def test_a_stream_is_created_once(store):
     assert store.create_stream("THIRD").log_id == head.log_id
     assert store.create_stream("THIRD").position == 1
     assert StreamHead.objects.filter(name="THIRD").count() == 1
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        *(statements._UNDER_IDS, statements._TIPS, statements._OF_STREAM),
+        *(statements._OF_AGGREGATES, statements._APPEND_AT_HEAD),
+    ],
+)
+def test_no_statement_scans_the_log_whenever_it_was_planned(store, statement):
+    """Prepared while the log is empty, a plan may serve until there are millions of events."""
+    numbers = count(1)
+    numbered = re.sub("%[sb]", lambda _: f"${next(numbers)}", statement)
+    with connections["eventstore"].cursor() as cursor:
+        cursor.execute(f"EXPLAIN (GENERIC_PLAN) {numbered}")
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+    assert "on eventstore_event" in plan
+    assert "Seq Scan on eventstore_event" not in plan
 
 
 # -- Aborted transactions

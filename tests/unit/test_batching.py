@@ -128,3 +128,44 @@ def test_many_threads_get_each_their_own_result() -> None:
         items = range(100, 3_100)
         assert list(pool.map(doing.do, items)) == [2 * item for item in items]
     assert sorted(item for batch in work.batches for item in batch) == list(items)
+
+
+def test_as_many_batches_run_at_once_as_may() -> None:
+    work = Doubling()
+    doing = batcher(work, at_once=2)
+    with ThreadPoolExecutor(10) as pool:
+        first = held_up(work, doing, pool)
+        second = pool.submit(doing.do, 2)
+        while len(work.batches) < 2:
+            threading.Event().wait(0.001)
+        others = [pool.submit(doing.do, item) for item in range(3, 9)]
+        waiting(doing, 6)
+        work.may_go_on.set()
+        assert [each.result() for each in (first, second)] == [2, 4]
+        assert [other.result() for other in others] == [6, 8, 10, 12, 14, 16]
+    assert sum(len(batch) for batch in work.batches) == 8
+    assert doing.do(21) == 42
+    assert work.batches[-1] == [21]
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+def test_never_more_batches_run_at_once_than_may(at_once: int) -> None:
+    mutex, running, most = threading.Lock(), 0, 0
+
+    def work(items: Sequence[int]) -> list[int]:
+        nonlocal running, most
+        with mutex:
+            running += 1
+            most = max(most, running)
+        with mutex:
+            running -= 1
+        if len(items) % 5 == 0:
+            raise ValueError(items)
+        return list(items)
+
+    doing = Batcher(work, batch_weight=7, waiting_weight=1000, patience_seconds=10, at_once=at_once)
+    with ThreadPoolExecutor(32) as pool:
+        done = [pool.submit(doing.do, item) for item in range(2_000)]
+        assert all(each.exception() or each.result() == item for item, each in enumerate(done))
+    assert 1 <= most <= at_once
+    assert (doing._at_work, doing._waiting, len(doing._queue)) == (0, 0, 0)
