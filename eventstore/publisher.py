@@ -38,6 +38,8 @@ class Publisher:
         streams: the names of the streams to publish.
         nats_url: of a NATS user who may publish to them; comma-separated for a cluster.
         replicas: of JetStream streams that have to be made.
+        keep: how many of a stream's last events NATS keeps, at least; 0: all. A subscription
+            that is further back reads the log.
         refused_seconds: until a stream that was refused is looked at again.
     """
 
@@ -48,6 +50,7 @@ class Publisher:
         streams: Sequence[str],
         nats_url: str,
         replicas: int = 1,
+        keep: int = 0,
         refused_seconds: float = REFUSED_SECONDS,
     ) -> None:
         self._nats_url = nats_url
@@ -56,6 +59,7 @@ class Publisher:
             stream: Feed(
                 PageReader(store, stream, self._reader),
                 replicas=replicas,
+                keep=keep,
                 refused_seconds=refused_seconds,
             )
             for stream in streams

@@ -73,7 +73,7 @@ class LogDatabase:
         """
 
         def once(connection: BaseDatabaseWrapper) -> T:
-            with self._limited(connection), connection.cursor() as cursor:
+            with self._limited(connection), _cursor(connection) as cursor:
                 return work(cursor)
 
         return self._run(once)
@@ -93,7 +93,7 @@ class LogDatabase:
             with (
                 self._limited(connection),
                 atomic(using=self.alias, durable=True),
-                connection.cursor() as cursor,
+                _cursor(connection) as cursor,
             ):
                 return work(cursor)
 
@@ -110,7 +110,7 @@ class LogDatabase:
         connection = connections[self.alias]
         self._connect(connection)
         try:
-            with self._limited(connection), connection.cursor() as cursor:
+            with self._limited(connection), _cursor(connection) as cursor:
                 return work(cursor)
         except Error as error:
             if verdict(error) is not Verdict.FAULT:
@@ -179,6 +179,13 @@ class LogDatabase:
         text = str(error).strip().partition("\n")[0]
         hint = "; is it migrated?" if state in NOT_MIGRATED else ""
         logger.warning("database %s: %s (%s)%s", self.alias, text, state, hint)
+
+
+def _cursor(connection: BaseDatabaseWrapper) -> CursorWrapper:
+    """A cursor whose rows come in binary: text costs the reader of an event some 4 us more."""
+    cursor: CursorWrapper = connection.cursor()
+    cursor.cursor.format = psycopg.pq.Format.BINARY
+    return cursor
 
 
 def _shut_down(connection: BaseDatabaseWrapper) -> None:

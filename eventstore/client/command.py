@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from eventstore.client.checks import SETTINGS_CHECKS
 from eventstore.client.subscriber import run
 from eventstore.client.subscribing.binding import SubscriptionRefused
 from eventstore.client.subscription import Subscription
@@ -18,6 +19,8 @@ class SubscribeCommand(BaseCommand):
 
     Exit code 0 after a stop, 1 when the subscription refuses to follow the stream.
     """
+
+    requires_system_checks: list[str] = [SETTINGS_CHECKS]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(

@@ -67,8 +67,20 @@ class Refuse:
     reason: str
 
 
-def judge(head: StreamHead, found: Found | None) -> Create | Compare | Resume | Refill | Refuse:
-    """What the stream's figures tell, before any message is looked at."""
+def first_wanted(head: StreamHead, keep: int) -> int:
+    """Where a stream that is to have the last `keep` events begins at the latest; 0: all."""
+    return max(1, head.position - keep + 1) if keep else 1
+
+
+def judge(
+    head: StreamHead, found: Found | None, keep: int = 0
+) -> Create | Compare | Resume | Refill | Refuse:
+    """What the stream's figures tell, before any message is looked at.
+
+    Args:
+        keep: how many of the last events the stream has to have; 0: all. That those before them
+            are gone is no damage.
+    """
     if found is None:
         return Create()
     if found.log_id != str(head.log_id):
@@ -79,11 +91,22 @@ def judge(head: StreamHead, found: Found | None) -> Create | Compare | Resume | 
         )
     if found.last == 0:
         return Resume(0)
-    if found.messages != found.last or found.first != 1:
+    if found.messages != found.last - found.first + 1:
         return Refill(
-            f"it has {found.messages} messages from {found.first} to {found.last}", wrong_from=1
+            f"it has {found.messages} messages from {found.first} to {found.last}",
+            wrong_from=max(1, found.first),
         )
-    return Compare(max(1, found.last - TAIL + 1), found.last)
+    if found.messages:
+        return Compare(max(found.first, found.last - TAIL + 1), found.last)
+    return enough(head, found, keep)
+
+
+def enough(head: StreamHead, found: Found, keep: int) -> Resume | Refill:
+    """Whether a stream that is right begins early enough, too."""
+    if found.first > first_wanted(head, keep):
+        # Nothing in it is wrong: subscriptions read what it lacks from the log.
+        return Refill(f"it begins at {found.first}", wrong_from=found.last + 1)
+    return Resume(found.last)
 
 
 def compare(

@@ -14,10 +14,21 @@ from eventstore.client.broker import Backoff, BrokerAway, Connection
 from eventstore.client.events import Event, StreamHead
 from eventstore.client.subscribing.racing import raise_if_cancelled, within
 from eventstore.publishing import jetstream
-from eventstore.publishing.agreement import Compare, Create, Refill, Refuse, Resume, compare, judge
+from eventstore.publishing.agreement import (
+    Compare,
+    Create,
+    Refill,
+    Refuse,
+    Resume,
+    compare,
+    enough,
+    first_wanted,
+    judge,
+)
 from eventstore.publishing.pages import PageReader
 from eventstore.publishing.progress import WORTH_TELLING, Progress
-from eventstore.publishing.sending import Fenced, NotAccepted, Sender, sending
+from eventstore.publishing.sending import Sender, sending
+from eventstore.publishing.wire import Fenced, NotAccepted
 
 logger = logging.getLogger("eventstore.publisher")
 
@@ -47,7 +58,9 @@ class Refused(Exception):
 class Feed:
     """Keeps one stream equal to its log, for as long as a connection lasts."""
 
-    def __init__(self, pages: PageReader, *, replicas: int, refused_seconds: float) -> None:
+    def __init__(
+        self, pages: PageReader, *, replicas: int, keep: int, refused_seconds: float
+    ) -> None:
         self.stream = pages.stream
         self.published = 0
         self.head = 0
@@ -57,6 +70,7 @@ class Feed:
         self.handover = pages.handover
         self._pages = pages
         self._replicas = replicas
+        self._keep = keep
         self._refused_seconds = refused_seconds
 
     def status(self) -> StreamStatus:
@@ -113,7 +127,8 @@ class Feed:
             info = await jetstream.find(connection, self.stream)
             head = await self._pages.head()
             self.head = max(self.head, head.position)
-            verdict = judge(head, jetstream.figures(info) if info else None)
+            found = jetstream.figures(info) if info else None
+            verdict = judge(head, found, self._keep)
             if isinstance(verdict, Compare):
                 tail = await jetstream.identities(
                     connection, self.stream, verdict.first, verdict.last
@@ -123,10 +138,13 @@ class Feed:
                     continue
                 log = await self._pages.ids(verdict.first, verdict.last)
                 verdict = compare(head, tail, log)
+                if isinstance(verdict, Resume):
+                    assert found is not None
+                    verdict = enough(head, found, self._keep)
             match verdict:
                 case Resume(position):
                     assert info is not None
-                    await jetstream.repair_settings(connection, info, self._replicas)
+                    await jetstream.repair_settings(connection, info, self._replicas, self._keep)
                     self.published = position
                     return mended
                 case Refuse(reason):
@@ -149,6 +167,8 @@ class Feed:
             self.stream,
             head.log_id,
             replicas=self._replicas,
+            first=first_wanted(head, self._keep),
+            keep=self._keep,
             refilled_from=refilled_from,
         )
 
@@ -157,8 +177,9 @@ class Feed:
     ) -> None:
         logger.warning(
             "%s: the NATS stream differs from the log, %s: deleting it and publishing "
-            "all %d events again",
-            *(self.stream, verdict.reason, head.position),
+            "the events from %d to %d again",
+            *(self.stream, verdict.reason),
+            *(first_wanted(head, self._keep), head.position),
         )
         self.published = 0
         if await jetstream.drop(connection, info):

@@ -1,7 +1,6 @@
 """The JetStream streams that mirror the log: making, inspecting and dropping them."""
 
 import contextlib
-import json
 import logging
 from typing import Any
 from uuid import UUID
@@ -11,7 +10,6 @@ from nats.aio.msg import Msg
 from nats.js import api
 
 from eventstore.client.broker import REQUEST_TIMEOUT_SECONDS, Connection
-from eventstore.client.events import StreamHead
 from eventstore.client.subscribing.pulling import ConsumerGone, pulling
 from eventstore.publishing.agreement import Found, Identity
 
@@ -50,9 +48,16 @@ async def create(
     log_id: UUID,
     *,
     replicas: int,
+    first: int = 1,
+    keep: int = 0,
     refilled_from: int | None = None,
 ) -> None:
-    """Make the stream of a log: kept for ever, its messages neither deletable nor purgeable."""
+    """Make the stream of a log, its messages neither deletable nor purgeable.
+
+    Args:
+        first: the position of the first event that will be published to it.
+        keep: how many of the last events it keeps; 0: all.
+    """
     metadata = {LOG_ID: str(log_id)}
     if refilled_from is not None:
         metadata[REFILLED_FROM] = str(refilled_from)
@@ -63,7 +68,8 @@ async def create(
             subjects=[f"{stream}.>"],
             storage=api.StorageType.FILE,
             retention=api.RetentionPolicy.LIMITS,
-            discard=api.DiscardPolicy.NEW,
+            first_seq=first,
+            **_limits(keep),
             num_replicas=replicas,
             duplicate_window=DUPLICATE_WINDOW_SECONDS,
             deny_delete=True,
@@ -82,12 +88,22 @@ async def drop(connection: Connection, seen: api.StreamInfo) -> bool:
     return await connection.js.delete_stream(seen.config.name or "")
 
 
-async def repair_settings(connection: Connection, info: api.StreamInfo, replicas: int) -> None:
+def _limits(keep: int) -> dict[str, Any]:
+    """Without a limit a full disk must refuse what is new; with one, what is old goes."""
+    return {
+        "max_msgs": keep or -1,
+        "discard": api.DiscardPolicy.OLD if keep else api.DiscardPolicy.NEW,
+    }
+
+
+async def repair_settings(
+    connection: Connection, info: api.StreamInfo, replicas: int, keep: int = 0
+) -> None:
     """Bring subjects, limits and replicas of our stream back to what they have to be."""
     wanted: dict[str, Any] = {
         "subjects": [f"{info.config.name}.>"],
         "num_replicas": replicas,
-        "max_msgs": -1,
+        **_limits(keep),
         "max_bytes": -1,
         "max_age": 0,
         "max_msgs_per_subject": -1,
@@ -147,18 +163,3 @@ def identity_of(message: Msg) -> Identity:
         source=headers.get("ce-source", ""),
         position=headers.get("ce-position", ""),
     )
-
-
-def publish_headers(head: StreamHead, position: int) -> dict[str, str]:
-    """What makes the broker refuse a message at any sequence but its event's position."""
-    return {
-        api.Header.EXPECTED_STREAM.value: head.stream,
-        api.Header.EXPECTED_LAST_SEQUENCE.value: str(position - 1),
-    }
-
-
-def refusal(data: bytes) -> tuple[int, int, str]:
-    """A publish acknowledgement as (sequence, error code, description); code 0 if it is one."""
-    reply = json.loads(data)
-    error = reply.get("error") or {}
-    return int(reply.get("seq") or 0), int(error.get("err_code") or 0), error.get("description", "")

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 from uuid import UUID
@@ -38,6 +38,9 @@ class PageReader:
         self._store = store
         self._thread = thread
         self._looked_at = float("-inf")
+        # A walk through the log that goes on from page to page, and the position it is at.
+        self._walk: Iterator[Event] = iter(())
+        self._walk_at = 0
 
     async def head(self) -> StreamHead:
         """Where the log stands."""
@@ -76,16 +79,22 @@ class PageReader:
         )
 
     def _page(self, first: int) -> list[Event]:
+        goes_on = self._walk_at == first
+        if not goes_on:
+            self._walk = self._store.read_stream(first, stream=self.stream)
+        self._walk_at = 0  # Whatever happens now: begin anew, unless the page gets full.
         page: list[Event] = []
         size = 0
-        for event in self._store.read_stream(first, stream=self.stream, limit=PAGE_EVENTS):
+        for event in self._walk:
             if event.position != first + len(page):
                 raise DamagedLog(f"after position {first + len(page) - 1} comes {event.position}")
             page.append(event)
             size += len(event.data)
-            if size >= PAGE_BYTES:
+            if len(page) == PAGE_EVENTS or size >= PAGE_BYTES:
+                self._walk_at = event.position + 1
                 break
-        return page
+        # The end of an old walk may have been the end of the log when that was read, long ago.
+        return self._page(first) if goes_on and not page else page
 
     async def _call(self, work: Callable[[], T]) -> T:
         def fresh() -> T:

@@ -10,19 +10,11 @@ from nats.aio.subscription import Subscription
 
 from eventstore.client.broker import BrokerAway, Connection
 from eventstore.client.events import Event, StreamHead
-from eventstore.client.notice import headers_of, subject_of
-from eventstore.publishing.jetstream import publish_headers, refusal
+from eventstore.publishing.wire import Acknowledgements, NotAccepted, framing, problem_of, write
 
 ACKNOWLEDGE_SECONDS = 5.0
-WRONG_LAST_SEQUENCE = 10071
-
-
-class NotAccepted(Exception):
-    """The broker did not store an event at its position: log and stream have to be compared."""
-
-
-class Fenced(NotAccepted):
-    """The stream is not where the event belongs: another publisher, or a foreign message."""
+# The broker stores these while the next ones are made.
+FRAMES_PER_WRITE = 100
 
 
 class Sender:
@@ -30,15 +22,16 @@ class Sender:
 
     def __init__(self, connection: Connection, head: StreamHead) -> None:
         self._client = connection.client
-        self._head = head
-        self._inbox = connection.client.new_inbox()
+        self.inbox = connection.client.new_inbox()
+        self._frame = framing(head, self.inbox, connection.client.max_payload)
+        self._stream = head.stream
         self._waiting: set[int] = set()
         self._refused: dict[int, NotAccepted] = {}
         self._answered = asyncio.Event()
 
     async def listen(self) -> Subscription:
         """Hear the broker's replies."""
-        return await self._client.subscribe(f"{self._inbox}.*", cb=self._on_reply)
+        return await self._client.subscribe(f"{self.inbox}.*", cb=self._on_reply)
 
     async def send(self, events: Sequence[Event]) -> None:
         """Publish events of consecutive positions and wait until all are answered.
@@ -52,8 +45,9 @@ class Sender:
         self._answered.clear()
         try:
             async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
-                for event in events:
-                    await self._publish(event)
+                for start in range(0, len(events), FRAMES_PER_WRITE):
+                    some = events[start : start + FRAMES_PER_WRITE]
+                    await write(self._client, [self._frame(event) for event in some])
                 await self._answered.wait()
         except TimeoutError:
             raise BrokerAway(f"{len(self._waiting)} events were not acknowledged") from None
@@ -62,47 +56,33 @@ class Sender:
         if self._refused:
             raise self._refused[min(self._refused)]
 
-    async def _publish(self, event: Event) -> None:
-        await self._client.publish(
-            subject_of(event.stream, event.event_type),
-            event.data.encode(),
-            reply=f"{self._inbox}.{event.position}",
-            headers={
-                **headers_of(event, self._head.log_id),
-                **publish_headers(self._head, event.position),
-            },
-        )
+    def stored(self, position: int) -> None:
+        """The broker has this event where it belongs."""
+        self._waiting.discard(position)
+        if not self._waiting:
+            self._answered.set()
 
     async def _on_reply(self, message: Msg) -> None:
         position = int(message.subject.rpartition(".")[2])
         if position not in self._waiting:
             return
-        self._waiting.discard(position)
-        if (problem := self._problem(position, message)) is not None:
+        if (problem := problem_of(message.data, self._stream, position)) is not None:
             self._refused[position] = problem
-        if not self._waiting:
-            self._answered.set()
-
-    def _problem(self, position: int, message: Msg) -> NotAccepted | None:
-        if not message.data:
-            return NotAccepted("no stream takes the subject")
-        sequence, code, description = refusal(message.data)
-        if code == WRONG_LAST_SEQUENCE:
-            return Fenced(description)
-        if code:
-            return NotAccepted(f"{description} ({code})")
-        if sequence != position:
-            return Fenced(f"event {position} was stored at {sequence}")
-        return None
+        self.stored(position)
 
 
 @contextlib.asynccontextmanager
 async def sending(connection: Connection, head: StreamHead) -> AsyncIterator[Sender]:
     """A sender for the log with this head."""
     sender = Sender(connection, head)
+    shortcut = Acknowledgements.of(connection.client)
     subscription = await sender.listen()
+    if shortcut is not None:
+        shortcut.tell(sender.inbox, head.stream, sender.stored)
     try:
         yield sender
     finally:
+        if shortcut is not None:
+            shortcut.forget(sender.inbox, head.stream)
         with contextlib.suppress(nats.errors.Error):
             await subscription.unsubscribe()

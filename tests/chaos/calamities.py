@@ -22,7 +22,6 @@ PARTS = (
     "orderquery-store1",
     "orderquery-store2",
     "worker",
-    "beat",
     "web",
     "postgres",
     "nats",

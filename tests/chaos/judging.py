@@ -193,7 +193,7 @@ def tracebacks(system: System) -> list[str]:
     for path in sorted((system.data_dir / "log").glob("*.log*")):
         text = path.read_text(errors="replace")
         for part in text.split("Traceback (most recent call last):\n")[1:]:
-            if path.stem in ("worker", "beat") and not _OUR_CODE.search(part):
+            if path.stem == "worker" and not _OUR_CODE.search(part):
                 continue
             last = re.search(r"^\S.*$", part, re.M)
             found.append(f"{path.name}: {last[0] if last else part[:200]}")

@@ -71,13 +71,13 @@ class Broker:
 
         return self.js(read)
 
-    def ids(self) -> list[str]:
-        """The event ids of the stream's messages, in sequence."""
+    def ids(self, first: int = 1) -> list[str]:
+        """The event ids of the stream's messages from a sequence on."""
         last = self.last()
         if last < 1:
             return []
         try:
-            found = self.ask(lambda connection: identities(connection, STREAM, 1, last))
+            found = self.ask(lambda connection: identities(connection, STREAM, first, last))
         except NotFoundError:
             return []
         return [each.event_id for each in found]

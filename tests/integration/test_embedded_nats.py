@@ -1,6 +1,7 @@
 """What each of the embedded NATS server's users may do, and that JetStream outlives a kill."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -135,9 +136,17 @@ def test_given_a_hint_when_the_publisher_sends_it_then_both_users_hear_it(server
             await client.connection.subscribe("eventstore.committed.>")
             for client in (publisher, subscriber)
         ]
-        await subscriber.connection.flush()
-        await publisher.connection.publish("eventstore.committed.ORDERS", b"7")
-        return [(await each.next_msg(timeout=5)).data for each in heard]
+        hinting = asyncio.create_task(hint(publisher))
+        try:
+            return [(await each.next_msg(timeout=5)).data for each in heard]
+        finally:
+            hinting.cancel()
+
+    async def hint(publisher):
+        # The other account hears of what was published a moment after it subscribed.
+        while True:
+            await publisher.connection.publish("eventstore.committed.ORDERS", b"7")
+            await asyncio.sleep(0.1)
 
     assert as_users(server, steps) == [b"7", b"7"]
 
@@ -166,3 +175,47 @@ def test_given_a_stored_event_when_the_server_is_killed_and_started_then_it_is_t
     server.start()
 
     assert as_users(server, count) == 1
+
+
+FORGERIES = [
+    pytest.param("$JS.API.INFO", b"", id="account"),
+    pytest.param("$JS.API.STREAM.INFO.ORDERS", b"", id="stream"),
+    pytest.param("$JS.API.STREAM.MSG.GET.ORDERS", b'{"seq":1}', id="a message"),
+    pytest.param("$JS.API.DIRECT.GET.ORDERS", b'{"seq":1}', id="a message, directly"),
+    pytest.param("$JS.API.CONSUMER.MSG.NEXT.ORDERS.payments", b'{"batch":1}', id="a pull"),
+    pytest.param("$JS.API.CONSUMER.INFO.ORDERS.nobody", b"", id="an error"),
+]
+
+
+@pytest.mark.parametrize("target", ["ORDERS.order-created", "$JS.API.STREAM.DELETE.ORDERS"])
+@pytest.mark.parametrize(("question", "payload"), FORGERIES)
+def test_given_the_subscriber_when_it_wants_an_answer_sent_into_the_stream_then_it_is_not(
+    server, question, payload, target
+):
+    async def steps(publisher, subscriber):
+        await publisher.jetstream.publish("ORDERS.order-created", b'{"a":1}')
+        await subscriber.jetstream.pull_subscribe("ORDERS.>", durable="payments", stream="ORDERS")
+        await subscriber.connection.publish(question, payload, reply=target)
+        # The broker works a connection's requests off in their order.
+        await subscriber.connection.flush()
+        await subscriber.jetstream.stream_info("ORDERS")
+        return (await publisher.jetstream.stream_info("ORDERS")).state.messages
+
+    assert as_users(server, steps) == 1
+
+
+@pytest.mark.parametrize("target", ["ORDERS.order-created", "$JS.API.STREAM.DELETE.ORDERS"])
+def test_given_the_subscriber_when_it_has_messages_pushed_into_the_stream_then_they_are_not(
+    server, target
+):
+    async def steps(publisher, subscriber):
+        await publisher.jetstream.publish("ORDERS.order-created", b'{"a":1}')
+        push = nats.js.api.ConsumerConfig(durable_name="forger", deliver_subject=target)
+        with contextlib.suppress(nats.js.errors.APIError):
+            await subscriber.jetstream.add_consumer("ORDERS", push)
+        for _ in range(3):
+            await publisher.connection.flush()
+            await subscriber.jetstream.stream_info("ORDERS")
+        return (await publisher.jetstream.stream_info("ORDERS")).state.messages
+
+    assert as_users(server, steps) == 1

@@ -17,6 +17,7 @@ from eventstore.publishing.agreement import (
     Refuse,
     Resume,
     compare,
+    enough,
     judge,
 )
 
@@ -56,17 +57,43 @@ def test_a_stream_of_another_log_is_refused(log_id: UUID | str) -> None:
     assert str(LOG_ID) in verdict.reason
 
 
-@pytest.mark.parametrize(
-    "damaged",
-    [found(9, last=10), found(9, first=2, last=10), found(0, first=11, last=10)],
-    ids=["a hole", "the first is gone", "purged"],
-)
-def test_a_stream_with_missing_messages_is_refilled_and_everybody_goes_back(
-    damaged: Found,
-) -> None:
-    verdict = judge(HEAD, damaged)
+def test_a_stream_with_a_hole_is_refilled_and_everybody_goes_back() -> None:
+    verdict = judge(HEAD, found(9, last=10))
     assert isinstance(verdict, Refill)
     assert verdict.wrong_from == 1
+
+
+def test_a_hole_says_nothing_against_what_was_trimmed_before_it() -> None:
+    verdict = judge(HEAD, found(5, first=5, last=10), keep=6)
+    assert isinstance(verdict, Refill)
+    assert verdict.wrong_from == 5
+
+
+@pytest.mark.parametrize("keep", [0, 4, 1_000])
+def test_a_stream_that_was_purged_is_refilled(keep: int) -> None:
+    verdict = judge(HEAD, found(0, first=11, last=10), keep)
+    assert isinstance(verdict, Refill)
+    assert verdict.wrong_from == 11
+
+
+@pytest.mark.parametrize(("first", "keep"), [(7, 4), (6, 4), (1, 4), (1, 0), (1, 1_000)])
+def test_a_stream_without_its_beginning_is_right_if_it_has_enough(first: int, keep: int) -> None:
+    stream = found(11 - first, first=first, last=10)
+    assert judge(HEAD, stream, keep) == Compare(first, 10)
+    assert enough(HEAD, stream, keep) == Resume(10)
+
+
+@pytest.mark.parametrize(("first", "keep"), [(8, 4), (2, 0), (2, 1_000)])
+def test_a_stream_that_begins_too_late_is_refilled_and_nobody_goes_back(
+    first: int, keep: int
+) -> None:
+    verdict = enough(HEAD, found(11 - first, first=first, last=10), keep)
+    assert isinstance(verdict, Refill)
+    assert verdict.wrong_from == 11
+
+
+def test_a_stream_that_was_just_made_is_filled_from_its_first_on() -> None:
+    assert judge(HEAD, found(0, first=7, last=6), keep=4) == Resume(6)
 
 
 def test_the_last_messages_are_compared() -> None:

@@ -4,6 +4,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
@@ -36,10 +37,11 @@ class SubscriptionRefused(Exception):
 
 @dataclass(frozen=True)
 class Binding:
-    """A subscription's place at the broker."""
+    """A subscription's place at the broker; `created` tells its stream from one made later."""
 
     log_id: UUID
     consumer: str
+    created: datetime | None
 
 
 async def bind(connection: Connection, subscription: Subscription, in_thread: InThread) -> Binding:
@@ -72,7 +74,7 @@ async def bind(connection: Connection, subscription: Subscription, in_thread: In
             after = int(wrong_from) - 1
             await in_thread(lambda: Checkpoints(subscription).rewind(log_id, after))
         await _create(connection, subscription, after + 1)
-    return Binding(log_id, subscription.name)
+    return Binding(log_id, subscription.name, stream.created)
 
 
 def _is_stale(info: api.ConsumerInfo, checkpoint: Checkpoint) -> bool:

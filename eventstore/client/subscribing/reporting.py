@@ -7,8 +7,10 @@ from typing import Any
 
 from eventstore.client.broker import Connection
 from eventstore.client.subscribing.binding import Binding
+from eventstore.client.subscribing.catching_up import CatchingUp
 from eventstore.client.subscribing.checkpointing import Checkpoints
 from eventstore.client.subscribing.desk import Desk
+from eventstore.client.subscribing.pulling import ConsumerGone
 from eventstore.client.subscription import Subscription
 
 logger = logging.getLogger("eventstore.subscriber")
@@ -30,6 +32,7 @@ class Reporter:
         self.behind: int | None = None
         self._subscription = subscription
         self._desk = desk
+        self._log = CatchingUp(subscription, desk)
         self._eager = eager
         self._ticked = self._asked = self._told = 0.0
         self._asked_events = 0
@@ -85,8 +88,16 @@ class Reporter:
         events = self._desk.events
         info = await connection.js.consumer_info(self._subscription.stream, binding.consumer)
         floor = info.ack_floor.stream_seq if info.ack_floor else 0
-        await in_thread(lambda: Checkpoints(self._subscription).advance(binding.log_id, floor))
         self.behind = (info.num_pending or 0) + (info.num_ack_pending or 0)
+        # Asked last: what the consumer has passed over is older than the first of the stream now.
+        stream = await connection.js.stream_info(self._subscription.stream)
+        if stream.created != binding.created:
+            raise ConsumerGone("the stream was made anew")
+        first = stream.state.first_seq
+        if first > 1 and (left := await in_thread(lambda: self._log.up_to(first, binding))):
+            self.behind += left
+        else:
+            await in_thread(lambda: Checkpoints(self._subscription).advance(binding.log_id, floor))
         self._asked, self._asked_events = time.monotonic(), events
 
     def _recovered(self) -> None:

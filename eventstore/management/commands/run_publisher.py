@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from eventstore.client.checks import SETTINGS_CHECKS
 from eventstore.client.port import EventStore
 from eventstore.publisher import Publisher
 
@@ -17,6 +18,7 @@ STOP_SECONDS = 8.0
 
 
 class Command(BaseCommand):
+    requires_system_checks: list[str] = [SETTINGS_CHECKS]
     help = "Publish the events of the log to NATS, until SIGTERM or Ctrl-C."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -36,6 +38,7 @@ class Command(BaseCommand):
             streams=settings.EVENTSTORE_STREAMS,
             nats_url=settings.NATS_PUBLISHER_URL,
             replicas=settings.NATS_REPLICAS,
+            keep=settings.NATS_KEEP_EVENTS,
         )
         publisher.start()
         stop.wait()
