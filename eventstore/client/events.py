@@ -9,11 +9,13 @@ from typing import Any
 from uuid import UUID, uuid5
 
 DEFAULT_STREAM = "ORDERS"
+# Made once: `json.dumps` makes one for each call that asks for anything but its defaults.
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def to_json(value: Any) -> str:
     """The one JSON text of a value: sorted keys, no spaces; equal values are equal texts."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _ENCODER.encode(value)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,7 @@ from eventstore.client.subscribing.binding import (
 from eventstore.client.subscribing.desk import Desk
 from eventstore.client.subscribing.hand import Hand
 from eventstore.client.subscribing.pulling import ConsumerGone, Puller, pulling
-from eventstore.client.subscribing.racing import first_of, within
+from eventstore.client.subscribing.racing import beside, first_of, within
 from eventstore.client.subscribing.reporting import Reporter
 from eventstore.client.subscription import Reactor, Subscription
 
@@ -42,8 +42,17 @@ LONGEST_PAUSE_SECONDS = 5.0
 FINISH_SECONDS = 6.0
 LEAVE_SECONDS = 1.5
 THREAD_SECONDS = 0.5
+# After so long without work, or a failure, a database connection may be dead.
+DOUBTFUL_SECONDS = 0.5
+# How long the broker may wait to hear of what is done while other work of the fetch goes on.
+SETTLE_SECONDS = 0.25
 # A reaction may take seconds (a payment): a worker that hoards messages keeps others idle.
 REACTOR_BATCH = 32
+# From the beginning of one fetch to that of the next, unless it was a whole batch: a fetch costs
+# as much CPU as some ten events, so those that come in quick succession had better share one. An
+# event that comes alone is worked on at once.
+PROJECTOR_PACE_SECONDS = 0.01
+REACTOR_PACE_SECONDS = 0.02
 
 
 def run(subscription: Subscription, *, once: bool = False) -> None:
@@ -84,10 +93,13 @@ class Subscriber:
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=subscription.worker)
         self._batch = settings.SUBSCRIPTION_BATCH
+        self._pace = PROJECTOR_PACE_SECONDS
         if isinstance(subscription.handler, Reactor):
             self._batch = min(self._batch, REACTOR_BATCH)
+            self._pace = REACTOR_PACE_SECONDS
         self._pause = Backoff(longest=LONGEST_PAUSE_SECONDS)
         self._report = Reporter(subscription, self._desk, eager=once)
+        self._worked_at = 0.0
 
     def run(self) -> bool:
         """See `run`; listens to signals only in the main thread. Whether all work has ended."""
@@ -144,25 +156,42 @@ class Subscriber:
             if binding is None:
                 return True
             puller = await stack.enter_async_context(
-                pulling(connection, self._subscription.stream, binding.consumer, self._batch)
+                pulling(
+                    connection,
+                    self._subscription.stream,
+                    binding.consumer,
+                    self._batch,
+                    directly=True,
+                )
             )
+            stack.enter_context(beside(self._stop.wait(), puller.interrupt))
+            lost = stack.enter_context(beside(connection.raise_when_lost(), puller.interrupt))
             hand = Hand(connection)
             try:
-                return await self._serve(connection, binding, puller, hand)
+                return await self._serve(connection, binding, puller, hand, lost)
             finally:
                 await self._leave(connection, binding, puller, hand)
 
     async def _serve(
-        self, connection: Connection, binding: Binding, puller: Puller, hand: Hand
+        self,
+        connection: Connection,
+        binding: Binding,
+        puller: Puller,
+        hand: Hand,
+        lost: "asyncio.Task[Any]",
     ) -> bool:
+        next_fetch = 0.0
         while not self._stopping.is_set():
-            messages = await self._unless_stopped(
-                puller.take(self._batch, TICK_SECONDS), connection.raise_when_lost()
-            )
-            if messages:
-                hand.add(messages)
+            messages = await puller.take(self._batch, TICK_SECONDS, not_before=next_fetch)
+            hand.add(messages)
+            if lost.done():
+                lost.result()
+            if messages and not self._stopping.is_set():
+                full = len(messages) >= self._batch
+                next_fetch = 0.0 if full else time.monotonic() + self._pace
                 await self._work(hand, puller)
             if self._report.is_due():
+                puller.hear()
                 await self._unless_stopped(self._in_thread(self._desk.retry))
                 await self._unless_stopped(self._report.tick(connection, binding, self._in_thread))
                 if self._once and self._report.behind == 0:
@@ -177,7 +206,10 @@ class Subscriber:
         )
         told = time.monotonic()
         while not job.done() and not self._out_of_patience():
-            await asyncio.wait([job], timeout=1.0)
+            await asyncio.wait([job], timeout=SETTLE_SECONDS)
+            await hand.send_settled()
+            if not job.done():
+                puller.hear()
             if time.monotonic() - told > ACK_WAIT_SECONDS / 3:
                 told = time.monotonic()
                 await hand.still_working(puller.waiting())
@@ -202,6 +234,7 @@ class Subscriber:
         """Give back what was not worked on, and write down how far the subscription is."""
         with contextlib.suppress(Exception):
             async with asyncio.timeout(LEAVE_SECONDS):
+                puller.hear()
                 hand.add(puller.waiting())
                 await hand.give_back(0)
                 if self._stopping.is_set() or self._once:
@@ -227,7 +260,12 @@ class Subscriber:
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         def fresh() -> T:
-            close_old_connections()
-            return work()
+            # Each connection is asked for a sign of life, which is a query: not in mid-work.
+            if time.monotonic() - self._worked_at > DOUBTFUL_SECONDS:
+                close_old_connections()
+            self._worked_at = 0.0
+            result = work()
+            self._worked_at = time.monotonic()
+            return result
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, fresh)

@@ -1,6 +1,7 @@
 """What fails again and again is parked, tried again or given up, and holds up nobody."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +10,8 @@ from django.db import connections
 
 from eventstore.client import UnknownSchemaVersion
 from eventstore.client.memory import InMemoryEventStore
-from eventstore.client.subscribing.delivery import Done, Later
+from eventstore.client.subscribing import parking
+from eventstore.client.subscribing.delivery import Done, Later, Verdict
 from eventstore.client.subscribing.parking import discard, request_retry
 from payments.models import ParkedMessage
 from tests.integration.desks import (
@@ -186,13 +188,95 @@ def test_a_reactor_parks_the_culprit_and_answers_the_others(log: InMemoryEventSt
     assert the_row().state == State.RESOLVED
 
 
-def test_in_the_normal_case_parking_costs_one_query(
-    log: InMemoryEventStore, django_assert_num_queries: Any
+def test_in_the_normal_case_parking_costs_one_query_now_and_then(
+    log: InMemoryEventStore, django_assert_num_queries: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(parking, "KNOWN_SECONDS", 60)
     for number in range(50):
         fill(log, f"order-{number}")
     reactions = Reactions()
     work = desk(log, reactor(reactions))
     with django_assert_num_queries(1, connection=connections["payments"]):
         handled(work, deliveries(log))
-    assert len(reactions.seen) == 50
+        handled(work, deliveries(log))
+    assert len(reactions.seen) == 100
+
+
+class Unaware:
+    """A worker that looked at the parked messages before another worker parked `poison`."""
+
+    def __init__(self, log: InMemoryEventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(parking, "KNOWN_SECONDS", 60)
+        self.log = log
+        self.hook = Failing(ValueError("bad"), lambda event: event.aggregate_id == "poison")
+        self.ledger = Ledger(self.hook)
+        self.desk = desk(log, self.ledger)
+        fill(log, "a")
+        handled(self.desk, deliveries(log))
+        fill(log, "poison")
+        other = desk(log, Ledger(self.hook))
+        for _ in range(ATTEMPTS):
+            handled(other, deliveries(log))
+
+    def notice(self, **changes: Any) -> Verdict:
+        """What it answers to the latest notice."""
+        latest = replace(deliveries(self.log)[-1], **changes)
+        return handled(self.desk, [latest])[latest.sequence]
+
+
+def test_what_another_worker_parked_stays_parked_with_one_that_has_not_heard_of_it(
+    log: InMemoryEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unaware = Unaware(log, monkeypatch)
+    fill(log, "poison", "order-approved")
+    assert unaware.notice() == Done()
+    assert (the_row().state, the_row().attempts) == (State.PARKED, ATTEMPTS)
+    raised = unaware.hook.raised
+    assert unaware.notice() == Done()
+    assert unaware.hook.raised == raised  # by now it has heard of it
+
+
+def test_a_retry_elsewhere_is_not_missed(
+    log: InMemoryEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it was parked a moment ago, its notice would be taken for one that is blocked."""
+    unaware = Unaware(log, monkeypatch)
+    assert unaware.notice() == Done()
+    unaware.hook.mended = True
+    request_retry(ParkedMessage, [the_row().pk])
+    desk(log, unaware.ledger).retry()
+    fill(log, "poison", "order-approved")
+    assert unaware.notice() == Done()
+    assert unaware.ledger.applied == {"a": 1, "poison": 2}
+
+
+def test_a_message_that_comes_again_resolves_what_failed_elsewhere(
+    log: InMemoryEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unaware = Unaware(log, monkeypatch)
+    ParkedMessage.objects.update(state=State.FAILING)
+    unaware.hook.mended = True
+    assert unaware.notice(redelivered=True) == Done()
+    assert the_row().state == State.RESOLVED
+
+
+def test_more_parked_messages_than_are_held_are_asked_for_each_time(
+    log: InMemoryEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parking, "KNOWN_SECONDS", 60)
+    monkeypatch.setattr(parking, "MAX_KNOWN", 1)
+    hook = Failing(ValueError("bad"), lambda event: True)
+    for id_ in ("a", "b", "c"):
+        fill(log, id_)
+    other = desk(log, Ledger(hook))
+    for _ in range(ATTEMPTS):
+        handled(other, deliveries(log)[:2])
+    work = desk(log, Ledger(hook))
+    assert all_done(handled(work, deliveries(log)[:2]))
+    raised = hook.raised
+    for _ in range(ATTEMPTS):
+        handled(other, deliveries(log)[2:])
+    assert hook.raised > raised
+    raised = hook.raised
+    assert all_done(handled(work, deliveries(log)[2:]))
+    assert hook.raised == raised

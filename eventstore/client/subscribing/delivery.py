@@ -8,12 +8,13 @@ from eventstore.client.notice import Notice
 
 @dataclass(frozen=True, eq=False)
 class Delivery:
-    """A message of the stream, at `sequence`, as it was delivered."""
+    """A message of the stream, at `sequence`, as it was delivered, perhaps once more."""
 
     sequence: int
     subject: str
     headers: Mapping[str, str]
     data: bytes
+    redelivered: bool = False
 
 
 @dataclass(frozen=True)

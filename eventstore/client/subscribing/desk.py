@@ -66,7 +66,10 @@ class Desk:
         jobs = self._read(deliveries, settle)
         if not jobs:
             return
-        rows = self._parking.open_rows(job.notice.aggregate_id for job in jobs)
+        rows = self._parking.open_rows(
+            {job.notice.aggregate_id for job in jobs},
+            again={job.notice.aggregate_id for job in jobs if job.delivery.redelivered},
+        )
         by_aggregate: dict[str, list[ParkedMessage]] = defaultdict(list)
         for row in rows:
             by_aggregate[row.aggregate_id].append(row)

@@ -1,9 +1,9 @@
 """The messages that a worker has in hand, until each is acknowledged or given back."""
 
-import asyncio
 import contextlib
 import json
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from typing import assert_never
 
 import nats.errors
@@ -21,18 +21,19 @@ class Hand:
 
     def __init__(self, connection: Connection) -> None:
         self._client = connection.client
-        self._loop = asyncio.get_running_loop()
         self._replies: dict[Delivery, str] = {}
-        self._sending: set[asyncio.Task[None]] = set()
+        self._settled: deque[tuple[Delivery, Verdict]] = deque()
 
     def add(self, messages: Sequence[Msg]) -> None:
         """Take messages in hand."""
         for message in messages:
+            delivered, sequence = _counts(message.reply)
             delivery = Delivery(
-                sequence=message.metadata.sequence.stream,
+                sequence=sequence,
                 subject=message.subject,
                 headers=message.headers or {},
                 data=message.data,
+                redelivered=delivered > 1,
             )
             self._replies[delivery] = message.reply
 
@@ -42,38 +43,58 @@ class Hand:
         return list(self._replies)
 
     def settle(self, delivery: Delivery, verdict: Verdict) -> None:
-        """Tell the broker what became of a message; from any thread."""
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._settle, delivery, verdict)
+        """Say what became of a message; from any thread. The broker is told by `send_settled`."""
+        self._settled.append((delivery, verdict))
 
     async def still_working(self, waiting: Sequence[Msg]) -> None:
         """Keep the broker from delivering again what is being worked on, or waits for its turn."""
         replies = [*self._replies.values(), *(message.reply for message in waiting)]
-        for reply in replies:
-            await self._send(reply, IN_PROGRESS)
+        await self._send([(reply, IN_PROGRESS) for reply in replies])
 
     async def give_back(self, seconds: float) -> None:
         """Have what is not settled delivered again, after a while."""
-        for delivery in self.deliveries:
-            self._settle(delivery, Later(seconds))
-        if self._sending:
-            await asyncio.wait(set(self._sending))
+        # What was settled before comes first.
+        self._settled.extend((delivery, Later(seconds)) for delivery in self.deliveries)
+        await self.send_settled()
 
-    def _settle(self, delivery: Delivery, verdict: Verdict) -> None:
-        reply = self._replies.pop(delivery, None)
-        if reply is None:
-            return
-        match verdict:
-            case Done():
-                payload = ACKNOWLEDGE
-            case Later(seconds):
-                payload = b"-NAK " + json.dumps({"delay": int(seconds * 1e9)}).encode()
-            case _:
-                assert_never(verdict)
-        task = self._loop.create_task(self._send(reply, payload))
-        self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
+    async def send_settled(self) -> None:
+        """Tell the broker what became of messages, all in one write."""
+        answers: list[tuple[str, bytes]] = []
+        while self._settled:
+            delivery, verdict = self._settled.popleft()
+            if (reply := self._replies.pop(delivery, None)) is not None:
+                answers.append((reply, _payload(verdict)))
+        if answers:
+            await self._send(answers)
 
-    async def _send(self, reply: str, payload: bytes) -> None:
+    async def _send(self, answers: Iterable[tuple[str, bytes]]) -> None:
+        frames = [
+            b"PUB %b %d\r\n%b\r\n" % (reply.encode(), len(payload), payload)
+            for reply, payload in answers
+        ]
+        # nats-py has no public way to send many at once; its `publish` ends with these two.
         with contextlib.suppress(nats.errors.Error, OSError):
-            await self._client.publish(reply, payload)
+            if self._client.is_connected:
+                await self._client._send_command(b"".join(frames))
+                await self._client._flush_pending()
+
+
+def _payload(verdict: Verdict) -> bytes:
+    match verdict:
+        case Done():
+            return ACKNOWLEDGE
+        case Later(seconds):
+            return b"-NAK " + json.dumps({"delay": int(seconds * 1e9)}).encode()
+        case _:
+            assert_never(verdict)
+
+
+def _counts(reply: str) -> tuple[int, int]:
+    """How often the message was delivered, and its sequence in the stream.
+
+    From its reply subject, which is `$JS.ACK.<stream>.<consumer>.<delivered>.<sequence>...`, or
+    `$JS.ACK.<domain>.<account>.<stream>.<consumer>...`: ADR-15 of NATS.
+    """
+    tokens = reply.split(".")
+    place = 4 if len(tokens) < 11 else 6
+    return int(tokens[place]), int(tokens[place + 1])

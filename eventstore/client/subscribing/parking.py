@@ -1,8 +1,9 @@
 """Parked messages: counting failures, parking, and what an operator does about them."""
 
 import logging
+import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +28,9 @@ RETRY_SECONDS = 1.0
 MAX_ERROR = 2_000
 MAX_TRACEBACK = 20_000
 MAX_PAYLOAD = 256 * 1024
+# How many open rows are held in memory, and for how long.
+MAX_KNOWN = 1_000
+KNOWN_SECONDS = 1.0
 
 
 def request_retry(parked: type[ParkedMessage], ids: Iterable[UUID]) -> int:
@@ -57,10 +61,36 @@ class Parking:
         self._rows = subscription.parked._default_manager.using(subscription.database).filter(
             subscription=subscription.name
         )
+        # The aggregates that have open rows; None if there are too many to hold.
+        self._known: set[str] | None = None
+        self._known_until = 0.0
 
-    def open_rows(self, aggregate_ids: Iterable[str]) -> list[ParkedMessage]:
-        """The rows of these aggregates that still count."""
-        return list(self._rows.filter(aggregate_id__in=set(aggregate_ids), state__in=OPEN))
+    def open_rows(
+        self, aggregate_ids: Iterable[str], *, again: Collection[str] = ()
+    ) -> list[ParkedMessage]:
+        """The rows of these aggregates that still count.
+
+        Asked of the database only for aggregates that had such rows a moment ago, or that are
+        among `again`: those with a message that was delivered before. A row that another worker
+        has made since is missed, which does no harm. Until it is known here, a later notice of
+        its aggregate is worked on: what fails then is counted on the stored row, which stays
+        parked, and what succeeds is in the log's order (a projector) or needs none (a reactor).
+        A row that is known is always read anew. Taking its notice for blocked after an operator
+        had it retried would lose what the retry read the log too early for.
+        """
+        known = self._held()
+        asked = {id_ for id_ in aggregate_ids if known is None or id_ in known or id_ in again}
+        if not asked:
+            return []
+        return list(self._rows.filter(aggregate_id__in=asked, state__in=OPEN))
+
+    def _held(self) -> set[str] | None:
+        if time.monotonic() >= self._known_until:
+            rows = self._rows.filter(state__in=OPEN).order_by()
+            ids = list(rows.values_list("aggregate_id", flat=True)[: MAX_KNOWN + 1])
+            self._known = set(ids) if len(ids) <= MAX_KNOWN else None
+            self._known_until = time.monotonic() + KNOWN_SECONDS
+        return self._known
 
     def retries(self, limit: int) -> list[ParkedMessage]:
         """Some of the rows for which an operator asked for a retry, the oldest first."""
@@ -78,6 +108,8 @@ class Parking:
         """Count a failure, park what has failed too often; what becomes of the message."""
         fields = {**_described(event), **_reason(error)}
         row = run_through_conflicts(lambda: self._count(aggregate_id, from_version, fields, error))
+        if self._known is not None:
+            self._known.add(aggregate_id)
         where = f"{aggregate_id} from version {from_version}"
         if row.state == State.PARKED:
             logger.error(

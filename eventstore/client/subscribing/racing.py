@@ -1,7 +1,8 @@
 """Waiting for whichever of several coroutines ends first."""
 
 import asyncio
-from collections.abc import Coroutine
+import contextlib
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 
@@ -21,6 +22,21 @@ async def first_of(*coroutines: Coroutine[Any, Any, Any]) -> set[int]:
     for place in sorted(ended):
         tasks[place].result()
     return ended
+
+
+@contextlib.contextmanager
+def beside(
+    coroutine: Coroutine[Any, Any, Any], ended: Callable[[], None]
+) -> Iterator["asyncio.Task[Any]"]:
+    """Run the coroutine in a task until the block is left; `ended` is called if it ends before."""
+    task = asyncio.ensure_future(coroutine)
+    task.add_done_callback(lambda _: ended())
+    try:
+        yield task
+    finally:
+        if task.done() and not task.cancelled():
+            task.exception()  # who had to know of it was told
+        task.cancel()
 
 
 async def within(seconds: float, event: asyncio.Event) -> bool:

@@ -2,9 +2,11 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
 
 from django.db import close_old_connections, connections
 
@@ -21,6 +23,7 @@ MAX_SUSPECTS = 1_000
 CLOSE_SECONDS = 1.0
 
 Histories = Mapping[str, list[Event]]
+Group = Sequence[tuple[Job, Event]]
 
 
 @dataclass(frozen=True)
@@ -141,26 +144,33 @@ class Reacting:
         job.settle(Done())
         return None
 
-    def _run(
-        self, work: Sequence[Sequence[tuple[Job, Event]]], histories: Histories
-    ) -> Iterator[_Reacted]:
+    def _run(self, work: Sequence[Group], histories: Histories) -> Iterator[_Reacted]:
         """Run the reactions to each aggregate one after another, different aggregates at once."""
         if len(work) == 1 or self._threads == 1:
             for group in work:
                 yield from self._react_to_all(group, histories)
             return
-        running = [self._pool.submit(self._in_thread, group, histories) for group in work]
-        for done in as_completed(running):
-            yield from done.result()
+        left = deque(work)
+        reacted: SimpleQueue[_Reacted | None] = SimpleQueue()
 
-    def _in_thread(
-        self, group: Sequence[tuple[Job, Event]], histories: Histories
-    ) -> list[_Reacted]:
-        return list(self._react_to_all(group, histories))
+        def react() -> None:
+            try:
+                while (group := _pop(left)) is not None:
+                    for each in self._react_to_all(group, histories):
+                        reacted.put(each)
+            finally:
+                reacted.put(None)
 
-    def _react_to_all(
-        self, group: Sequence[tuple[Job, Event]], histories: Histories
-    ) -> Iterator[_Reacted]:
+        running = min(self._threads, len(work))
+        for _ in range(running):
+            self._pool.submit(react)
+        while running:
+            if (each := reacted.get()) is None:
+                running -= 1
+            else:
+                yield each
+
+    def _react_to_all(self, group: Group, histories: Histories) -> Iterator[_Reacted]:
         for job, cause in group:
             if self._stopping():
                 return
@@ -197,3 +207,10 @@ class Reacting:
         if len(self._suspects) >= MAX_SUSPECTS:
             self._suspects.clear()
         self._suspects.add(job.delivery.sequence)
+
+
+def _pop(groups: deque[Group]) -> Group | None:
+    try:
+        return groups.popleft()
+    except IndexError:
+        return None
