@@ -93,7 +93,7 @@ Step = Charge | Withhold | Refund | Nothing
 
 def fold(facts: Iterable[OrderFact]) -> Order:
     """The order after these facts, in the log's order."""
-    return reduce(_evolve, facts, Order())
+    return reduce(evolve, facts, Order())
 
 
 def next_step(order: Order) -> Step:
@@ -119,7 +119,8 @@ def refund_id_of(debit: PaymentDebited) -> UUID:
     return uuid5(debit.event_id, "payments.refund")
 
 
-def _evolve(order: Order, fact: OrderFact) -> Order:
+def evolve(order: Order, fact: OrderFact) -> Order:
+    """The order after one more fact."""
     match fact:
         case OrderPlaced():
             return replace(order, placed=order.placed or fact)

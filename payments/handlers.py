@@ -1,12 +1,22 @@
 """What payments does about an order's events: takes the money once, and gives it back once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
-from eventstore.client import Event, EventStore, NewEvent, RetryLater, execute
+from eventstore.client import Event, EventIdConflict, EventStore, NewEvent, RetryLater
 from payments import messages, rows
-from payments.domain import Charge, Nothing, OrderPlaced, Refund, Step, Withhold, next_step
+from payments.domain import (
+    Charge,
+    Nothing,
+    Order,
+    OrderPlaced,
+    Refund,
+    Withhold,
+    evolve,
+    next_step,
+)
 from payments.gateways import port
 from payments.gateways.port import PaymentGateway
 from payments.models import Payment
@@ -26,6 +36,14 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """The order as its events up to a version tell it."""
+
+    order: Order
+    version: int
+
+
 def take_payment(
     cause: Event, *, store: EventStore, gateway: PaymentGateway, clock: Clock = utc_now
 ) -> None:
@@ -35,16 +53,21 @@ def take_payment(
         RetryLater: the outcome is not known yet.
         TransientError: gateway or event store are away.
         ContradictingOutcome: the gateway did something else than it was asked for.
+        GatewayRejectedRequest: the order closed meanwhile, and the provider will not refund.
     """
     history = store.read_aggregate(cause.aggregate_id)
-    match next_step(messages.read_order(history)):
+    seen = _seen(history)
+    outcome: NewEvent | None = None
+    match next_step(seen.order):
         case Charge(placed):
-            _charge(_created(history, placed), placed, store, gateway, clock)
+            outcome = _charge(_created(history, placed), placed, gateway, clock)
         case Withhold(placed):
-            _settle_withheld(_created(history, placed), placed, store, gateway, clock)
+            outcome = _settle_withheld(_created(history, placed), placed, gateway, clock)
         case Refund() | Nothing():
             pass
-    refund_payment(cause, store=store, gateway=gateway, clock=clock)
+    if outcome is not None:
+        seen = _record(outcome, seen, store)
+    _settle(cause, seen, store, gateway, clock)
 
 
 def refund_payment(
@@ -53,40 +76,35 @@ def refund_payment(
     """Give a closed order's money back, whichever event brought it to notice.
 
     Raises:
-        as `take_payment`; GatewayRejectedRequest: the provider will not refund.
+        as `take_payment`.
     """
-    step = _follow(cause.aggregate_id, store, clock)
-    match step:
-        case Refund():
-            _refund(cause, step, store, gateway, clock)
-            _follow(cause.aggregate_id, store, clock)
-        case Charge() | Withhold() | Nothing():
-            pass
-        case _:
-            assert_never(step)
+    seen = _seen(store.read_aggregate(cause.aggregate_id))
+    order = seen.order
+    if messages.is_own_outcome(cause, order) and not order.closed and not order.refunds:
+        return  # the reaction that appended it is not done before the rows show it
+    _settle(cause, seen, store, gateway, clock)
 
 
 def record_charge(
     created: Event, payment: Payment, charge: port.Charge, *, store: EventStore
 ) -> None:
     """Append that the money was taken, whatever became of the order meanwhile."""
-    _record(_debited(created, payment, charge), store)
+    _append(_debited(created, payment, charge), store)
 
 
 def _charge(
-    created: Event, placed: OrderPlaced, store: EventStore, gateway: PaymentGateway, clock: Clock
-) -> None:
+    created: Event, placed: OrderPlaced, gateway: PaymentGateway, clock: Clock
+) -> NewEvent | None:
+    """Charge, and say as an event what came of it; None if the payment was given up."""
     now = clock()
     payment = rows.ask_for_charge(created.aggregate_id, placed, now)
     if payment is None:
-        return
+        return None
     with translated(gateway, waited=now - payment.created_at):
-        outcome = _outcome(created, payment, gateway)
-    _record(outcome, store)
+        return _outcome(created, payment, gateway)
 
 
 def _outcome(created: Event, payment: Payment, gateway: PaymentGateway) -> NewEvent:
-    """Charge, and say as an event what came of it."""
     request = port.ChargeRequest(
         idempotency_key=str(payment.pk),
         order_id=payment.order_id,
@@ -115,8 +133,8 @@ def _debited(created: Event, payment: Payment, charge: port.Charge) -> NewEvent:
 
 
 def _settle_withheld(
-    created: Event, placed: OrderPlaced, store: EventStore, gateway: PaymentGateway, clock: Clock
-) -> None:
+    created: Event, placed: OrderPlaced, gateway: PaymentGateway, clock: Clock
+) -> NewEvent | None:
     """Find out what became of a charge that was asked for before the order closed.
 
     Charging again would tell at once, but after an outage it would take and give back the money
@@ -125,24 +143,38 @@ def _settle_withheld(
     """
     payment = rows.requested_payment(placed)
     if payment is None:
-        return
+        return None
     now = clock()
     with translated(gateway, waited=now - payment.created_at):
         charge = gateway.find_charge(str(payment.pk))
     if charge is not None:
-        record_charge(created, payment, charge, store=store)
-    elif (left := payment.asked_at + IN_FLIGHT - now) > timedelta(0):
+        return _debited(created, payment, charge)
+    if (left := payment.asked_at + IN_FLIGHT - now) > timedelta(0):
         raise RetryLater(
             "a charge may still be on its way",
             delay_seconds=min(left.total_seconds(), LONGEST_DELAY_SECONDS),
         )
-    else:
-        rows.abandon(payment, now)
+    rows.abandon(payment, now)
+    return None
 
 
-def _refund(
-    cause: Event, step: Refund, store: EventStore, gateway: PaymentGateway, clock: Clock
+def _settle(
+    cause: Event, seen: _Seen, store: EventStore, gateway: PaymentGateway, clock: Clock
 ) -> None:
+    """Bring the rows up to the order, and give its money back if it closed."""
+    rows.follow(cause.aggregate_id, seen.order, seen.version, clock())
+    step = next_step(seen.order)
+    match step:
+        case Refund():
+            refunded = _record(_refund(cause, step, gateway, clock), seen, store)
+            rows.follow(cause.aggregate_id, refunded.order, refunded.version, clock())
+        case Charge() | Withhold() | Nothing():
+            pass
+        case _:
+            assert_never(step)
+
+
+def _refund(cause: Event, step: Refund, gateway: PaymentGateway, clock: Clock) -> NewEvent:
     now = clock()
     refund = rows.ask_for_refund(cause.aggregate_id, step, now)
     request = port.RefundRequest(
@@ -162,27 +194,31 @@ def _refund(
             raise
     if (refunded.amount_minor, refunded.currency) != (refund.amount_minor, refund.currency):
         raise ContradictingOutcome(f"refund {refunded.reference} is of another amount")
-    _record(
-        messages.payment_refunded(cause, step.debit, refund.pk, refund.amount, refunded.reference),
-        store,
+    return messages.payment_refunded(
+        cause, step.debit, refund.pk, refund.amount, refunded.reference
     )
 
 
-def _record(event: NewEvent, store: EventStore) -> None:
-    """Append a fact, once; the one that an earlier run appended must say the same."""
-    executed = execute(store, event.aggregate_id, lambda _: [event], guarded=False)
-    (recorded,) = executed.events
-    if (recorded.event_type, recorded.data) != (event.event_type, event.data):
-        raise ContradictingOutcome(f"{recorded.event_type} stands in the log")
+def _record(event: NewEvent, seen: _Seen, store: EventStore) -> _Seen:
+    """Append a fact, once, whatever became of the order since it was seen; the order with it."""
+    version = _append(event, store)
+    if version == seen.version + 1:
+        # Nothing came between: the order is what was seen, and this.
+        return _Seen(evolve(seen.order, messages.fact_in(event)), version)
+    return _seen(store.read_aggregate(event.aggregate_id))
 
 
-def _follow(order_id: str, store: EventStore, clock: Clock) -> Step:
-    """Bring the rows up to the log; what is to be done next."""
-    history = store.read_aggregate(order_id)
-    order = messages.read_order(history)
-    if history:
-        rows.follow(order_id, order, history[-1].version, clock())
-    return next_step(order)
+def _append(event: NewEvent, store: EventStore) -> int:
+    """The fact's version; the one that an earlier run appended must say the same."""
+    try:
+        (version,) = store.append([event]).versions
+    except EventIdConflict as conflict:
+        raise ContradictingOutcome("another outcome stands in the log") from conflict
+    return version
+
+
+def _seen(history: Sequence[Event]) -> _Seen:
+    return _Seen(messages.read_order(history), len(history))
 
 
 def _created(history: list[Event], placed: OrderPlaced) -> Event:

@@ -1,5 +1,6 @@
 """The wire vocabulary of payments: the events it publishes, and what it reads of an order's."""
 
+import json
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -62,6 +63,16 @@ def fact_of(event: Event) -> OrderFact | None:
         raise MalformedEvent(f"{event.event_type} {event.event_id}: {error!r}") from error
 
 
+def fact_in(event: NewEvent) -> OrderFact:
+    """What an event of payments' own will say once it is recorded."""
+    return _READERS[event.event_type](event, json.loads(event.data))
+
+
+def is_own_outcome(event: Event, order: domain.Order) -> bool:
+    """Whether the event is what payments appended about the charge of the order."""
+    return order.placed is not None and event.event_id == _outcome_id(order.placed.event_id)
+
+
 def payment_debited(
     created: Event, payment_id: UUID, amount: Money, provider: str, reference: str
 ) -> NewEvent:
@@ -73,13 +84,13 @@ def payment_debited(
         "provider": provider,
         "provider_reference": reference,
     }
-    return _event(created, _outcome_id(created), PAYMENT_DEBITED, data)
+    return _event(created, _outcome_id(created.event_id), PAYMENT_DEBITED, data)
 
 
 def payment_failed(created: Event, code: str, reason: str) -> NewEvent:
     """No money was taken for the order placed by `created`, and none will be."""
     data = {"code": code[:MAX_CODE_LENGTH], "reason": reason[:MAX_REASON_LENGTH]}
-    return _event(created, _outcome_id(created), PAYMENT_FAILED, data)
+    return _event(created, _outcome_id(created.event_id), PAYMENT_FAILED, data)
 
 
 def payment_refunded(
@@ -96,8 +107,8 @@ def payment_refunded(
     return _event(cause, event_id, PAYMENT_REFUNDED, data)
 
 
-def _outcome_id(created: Event) -> UUID:
-    return reaction_id(created.event_id, "payments.take_payment")
+def _outcome_id(created: UUID) -> UUID:
+    return reaction_id(created, "payments.take_payment")
 
 
 def _event(cause: Event, event_id: UUID, event_type: str, data: dict[str, Any]) -> NewEvent:
@@ -120,11 +131,11 @@ def _amount(data: dict[str, Any]) -> Money:
     return Money.parse(data["amount"], data["currency"])
 
 
-def _placed(event: Event, data: dict[str, Any]) -> OrderPlaced:
+def _placed(event: Event | NewEvent, data: dict[str, Any]) -> OrderPlaced:
     return OrderPlaced(event_id=event.event_id, amount=_amount(data))
 
 
-def _debited(event: Event, data: dict[str, Any]) -> PaymentDebited:
+def _debited(event: Event | NewEvent, data: dict[str, Any]) -> PaymentDebited:
     return PaymentDebited(
         event_id=event.event_id,
         payment_id=UUID(data["payment_id"]),
@@ -134,11 +145,11 @@ def _debited(event: Event, data: dict[str, Any]) -> PaymentDebited:
     )
 
 
-def _failed(event: Event, data: dict[str, Any]) -> domain.PaymentFailed:
+def _failed(event: Event | NewEvent, data: dict[str, Any]) -> domain.PaymentFailed:
     return domain.PaymentFailed(code=_text(data["code"]), reason=_text(data["reason"]))
 
 
-def _refunded(event: Event, data: dict[str, Any]) -> domain.PaymentRefunded:
+def _refunded(event: Event | NewEvent, data: dict[str, Any]) -> domain.PaymentRefunded:
     return domain.PaymentRefunded(
         refund_id=UUID(data["refund_id"]),
         amount=_amount(data),
@@ -146,11 +157,11 @@ def _refunded(event: Event, data: dict[str, Any]) -> domain.PaymentRefunded:
     )
 
 
-def _closed(event: Event, data: dict[str, Any]) -> domain.OrderClosed:
+def _closed(event: Event | NewEvent, data: dict[str, Any]) -> domain.OrderClosed:
     return domain.OrderClosed()
 
 
-_READERS: dict[str, Callable[[Event, dict[str, Any]], OrderFact]] = {
+_READERS: dict[str, Callable[[Event | NewEvent, dict[str, Any]], OrderFact]] = {
     ORDER_CREATED: _placed,
     PAYMENT_DEBITED: _debited,
     PAYMENT_FAILED: _failed,

@@ -92,7 +92,7 @@ class Refund(models.Model):
 
 
 class LedgerCursor(models.Model):
-    """How far the gateway's ledger has been compared with the log."""
+    """How far the scheduled reconciliation is in the gateway's ledger and in what hangs."""
 
     ledger = models.CharField(primary_key=True, max_length=50)
     cursor = models.CharField(max_length=255, blank=True)

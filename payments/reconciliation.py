@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Q
 
@@ -60,7 +61,8 @@ class Reconciliation:
     """One run over at most `limit` movements, payments and refunds.
 
     It is bounded in memory by a page. `cursor` is where the reading of the gateway's ledger
-    starts, and after the run where the next one goes on. What is younger than IN_FLIGHT is left
+    starts, and after the run where the next one goes on; `hanging_after` is the same for payments
+    that hang, which start again once all had their turn. What is younger than IN_FLIGHT is left
     alone: it may be half done by a worker at this moment.
 
     Raises (all methods):
@@ -72,6 +74,7 @@ class Reconciliation:
     since: datetime
     limit: int
     cursor: str | None = None
+    hanging_after: str | None = None
     clock: Clock = field(default=utc_now)
 
     def differences(self) -> Iterator[Difference]:
@@ -89,12 +92,26 @@ class Reconciliation:
             yield from self.compare_movements()
 
     def finish_requested(self) -> Iterator[Difference]:
-        """Payments that hang: the gateway is asked again, by their key."""
-        for payment in unsettled_payments(self.clock() - IN_FLIGHT, self.limit):
-            try:
-                self._finish(payment)
-            except UNSETTLED as error:
-                yield Difference(payment.order_id, f"payment {payment.pk} is unsettled: {error}")
+        """Payments that hang: the gateway is asked again, by their key.
+
+        Some can never be finished, such as one whose order can't be read. They must not keep the
+        others from their turn, so each run goes on behind the last one that had it.
+        """
+        asked_before, left = self.clock() - IN_FLIGHT, self.limit
+        while left > 0:
+            size = min(PAGE, left)
+            page = unsettled_payments(asked_before, size, _place(self.hanging_after))
+            for payment in page:
+                try:
+                    self._finish(payment)
+                except UNSETTLED as error:
+                    what = f"payment {payment.pk} is unsettled: {error}"
+                    yield Difference(payment.order_id, what)
+                self.hanging_after = f"{payment.asked_at.isoformat()} {payment.pk}"
+            left -= len(page)
+            if len(page) < size:
+                self.hanging_after = None
+                return
 
     def compare_movements(self) -> Iterator[Difference]:
         """Movements in the gateway's ledger that the log does not have."""
@@ -174,6 +191,13 @@ class Reconciliation:
         record_charge(created, payment, charge, store=self.store)
         refund_payment(created, store=self.store, gateway=self.gateway, clock=self.clock)
         return "; it is now"
+
+
+def _place(text: str | None) -> tuple[datetime, UUID] | None:
+    if not text:
+        return None
+    asked_at, id_ = text.split(" ")
+    return datetime.fromisoformat(asked_at), UUID(id_)
 
 
 def _since(model: Any, states: Sequence[Any], since: datetime, limit: int) -> Iterator[Any]:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from orders_site.gathering import Upsert
 from orders_site.money import Money
 from orders_site.transactions import committed
 from payments import domain
@@ -13,16 +14,38 @@ from payments.models import Payment, Refund
 
 DATABASE = "payments"
 PROVIDER = "sandbox"
+# What the gateway is to be asked for again keeps its first amount.
+_ASKED = ("asked_at", "updated_at")
+_FIRST = ("amount_minor", "currency", "provider", "created_at")
+_FOLLOWS = ("state", "provider_reference", "code", "reason", "version", "updated_at")
+_charges = Upsert(
+    Payment, DATABASE, changes=_ASKED, when="stored.state <> 'abandoned'", returning=_FIRST
+)
+_payments = Upsert(
+    Payment, DATABASE, changes=("provider", *_FOLLOWS), when="stored.version < excluded.version"
+)
+_refunds_asked = Upsert(
+    Refund, DATABASE, changes=_ASKED, returning=("amount_minor", "currency", "created_at")
+)
+_refunds = Upsert(Refund, DATABASE, changes=_FOLLOWS, when="stored.state <> 'refunded'")
 
 
 def ask_for_charge(order_id: str, placed: domain.OrderPlaced, now: datetime) -> Payment | None:
     """The order's payment, on record as asked for at `now`; None if it was given up."""
-    return committed(DATABASE, lambda: _asked_payment(order_id, placed, now))
+    payment = _payment(order_id, domain.payment_id_of(placed), placed.amount, now)
+    return payment if _charges.write(payment) else None
 
 
 def ask_for_refund(order_id: str, step: domain.Refund, now: datetime) -> Refund:
-    """The debit's refund, on record as asked for at `now`; its first amount stays."""
-    return committed(DATABASE, lambda: _asked_refund(order_id, step, now))
+    """The debit's refund, on record as asked for at `now`; its first amount stays.
+
+    The rows must have been brought up to the debit (`follow`).
+    """
+    debit = step.debit
+    refund_id = domain.refund_id_of(debit)
+    refund = _refund(debit.payment_id, order_id, refund_id, step.amount, now)
+    _refunds_asked.write(refund)
+    return refund
 
 
 def requested_payment(placed: domain.OrderPlaced) -> Payment | None:
@@ -47,9 +70,17 @@ def refuse(refund: Refund, code: str, reason: str, now: datetime) -> None:
 
 
 def follow(order_id: str, order: domain.Order, version: int, now: datetime) -> None:
-    """Bring the order's rows up to its log at `version`; a later state is never undone."""
-    if order.debit is not None or order.failure is not None:
-        committed(DATABASE, lambda: _follow(order_id, order, version, now))
+    """Bring the order's rows up to its log at `version`; a later state is never undone.
+
+    Within the caller's transaction, if there is one.
+    """
+    payment = _outcome(order_id, order, now)
+    if payment is None:
+        return
+    payment.version = version
+    _payments.write(payment)
+    for refunded in order.refunds:
+        _refunds.write(_refunded(payment, refunded, version, now))
 
 
 def go_back(payment: Payment, order: domain.Order, version: int, now: datetime) -> int:
@@ -66,7 +97,7 @@ def go_back(payment: Payment, order: domain.Order, version: int, now: datetime) 
     refunds = lost.update(
         state=Refund.State.REQUESTED, provider_reference="", version=0, updated_at=now
     )
-    _follow(payment.order_id, order, version, now)
+    follow(payment.order_id, order, version, now)
     payment.refresh_from_db()
     return refunds
 
@@ -79,99 +110,65 @@ def forget_versions(payment: Payment) -> None:
     payment.refunds.update(version=0)
 
 
-def _follow(order_id: str, order: domain.Order, version: int, now: datetime) -> None:
-    match order:
-        case domain.Order(debit=domain.PaymentDebited() as debit):
-            fields = _debited_fields(debit, order.refunded_minor)
-            payment_id, amount = debit.payment_id, debit.amount
-        case domain.Order(
-            placed=domain.OrderPlaced() as placed, failure=domain.PaymentFailed() as f
-        ):
-            fields = {"state": Payment.State.FAILED, "code": f.code[:100], "reason": f.reason}
-            payment_id, amount = domain.payment_id_of(placed), placed.amount
-        case _:
-            return
-    payment = _payment(order_id, payment_id, amount, now)
-    behind = Payment.objects.filter(pk=payment.pk, version__lt=version)
-    behind.update(version=version, updated_at=now, **fields)
-    for refunded in order.refunds:
-        _follow_refund(payment, refunded, version, now)
-
-
-def _asked_payment(order_id: str, placed: domain.OrderPlaced, now: datetime) -> Payment | None:
-    payment = _payment(order_id, domain.payment_id_of(placed), placed.amount, now)
-    if payment.state == Payment.State.ABANDONED:
+def _outcome(order_id: str, order: domain.Order, now: datetime) -> Payment | None:
+    """The payment as the order tells it; None while it tells nothing."""
+    if order.debit is not None:
+        payment = _payment(order_id, order.debit.payment_id, order.debit.amount, now)
+        payment.state = _debited_state(order.debit, order.refunded_minor)
+        payment.provider = order.debit.provider
+        payment.provider_reference = order.debit.provider_reference
+    elif order.failure is not None and order.placed is not None:
+        placed = order.placed
+        payment = _payment(order_id, domain.payment_id_of(placed), placed.amount, now)
+        payment.state = Payment.State.FAILED
+    else:
         return None
-    if payment.asked_at != now:
-        Payment.objects.filter(pk=payment.pk).update(asked_at=now, updated_at=now)
+    if order.failure is not None:
+        payment.code, payment.reason = order.failure.code[:100], order.failure.reason
     return payment
-
-
-def _asked_refund(order_id: str, step: domain.Refund, now: datetime) -> Refund:
-    debit = step.debit
-    payment = _payment(order_id, debit.payment_id, debit.amount, now)
-    refund = _refund(payment, domain.refund_id_of(debit), step.amount, now)
-    if refund.asked_at != now:
-        Refund.objects.filter(pk=refund.pk).update(asked_at=now, updated_at=now)
-    return refund
 
 
 def _payment(order_id: str, payment_id: UUID, amount: Money, now: datetime) -> Payment:
-    payment, _ = Payment.objects.get_or_create(
-        pk=payment_id,
-        defaults={
-            "order_id": order_id,
-            "amount_minor": amount.minor,
-            "currency": amount.currency,
-            "provider": PROVIDER,
-            "asked_at": now,
-            "created_at": now,
-            "updated_at": now,
-        },
-    )
-    return payment
-
-
-def _refund(payment: Payment, refund_id: UUID, amount: Money, now: datetime) -> Refund:
-    refund, _ = Refund.objects.get_or_create(
-        pk=refund_id,
-        defaults={
-            "payment": payment,
-            "order_id": payment.order_id,
-            "amount_minor": amount.minor,
-            "currency": amount.currency,
-            "asked_at": now,
-            "created_at": now,
-            "updated_at": now,
-        },
-    )
-    return refund
-
-
-def _follow_refund(
-    payment: Payment, refunded: domain.PaymentRefunded, version: int, now: datetime
-) -> None:
-    refund = _refund(payment, refunded.refund_id, refunded.amount, now)
-    unsettled = Refund.objects.filter(pk=refund.pk).exclude(state=Refund.State.REFUNDED)
-    unsettled.update(
-        state=Refund.State.REFUNDED,
-        provider_reference=refunded.provider_reference,
-        code="",
-        reason="",
-        version=version,
+    return Payment(
+        id=payment_id,
+        order_id=order_id,
+        amount_minor=amount.minor,
+        currency=amount.currency,
+        provider=PROVIDER,
+        asked_at=now,
+        created_at=now,
         updated_at=now,
     )
 
 
-def _debited_fields(debit: domain.PaymentDebited, refunded: int) -> dict[str, Any]:
+def _refund(
+    payment_id: UUID, order_id: str, refund_id: UUID, amount: Money, now: datetime
+) -> Refund:
+    return Refund(
+        id=refund_id,
+        payment_id=payment_id,
+        order_id=order_id,
+        amount_minor=amount.minor,
+        currency=amount.currency,
+        asked_at=now,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _refunded(
+    payment: Payment, refunded: domain.PaymentRefunded, version: int, now: datetime
+) -> Refund:
+    refund = _refund(payment.pk, payment.order_id, refunded.refund_id, refunded.amount, now)
+    refund.state = Refund.State.REFUNDED
+    refund.provider_reference = refunded.provider_reference
+    refund.version = version
+    return refund
+
+
+def _debited_state(debit: domain.PaymentDebited, refunded: int) -> Any:
     if refunded <= 0:
-        state = Payment.State.DEBITED
-    elif refunded < debit.amount.minor:
-        state = Payment.State.PARTIALLY_REFUNDED
-    else:
-        state = Payment.State.REFUNDED
-    return {
-        "state": state,
-        "provider": debit.provider,
-        "provider_reference": debit.provider_reference,
-    }
+        return Payment.State.DEBITED
+    if refunded < debit.amount.minor:
+        return Payment.State.PARTIALLY_REFUNDED
+    return Payment.State.REFUNDED

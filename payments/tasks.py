@@ -16,7 +16,7 @@ from payments.reconciliation import Reconciliation
 log = logging.getLogger(__name__)
 
 MOVEMENTS_PER_RUN = 1_000
-LEDGER = "gateway"
+LEDGER, HANGING = "gateway", "payments that hang"
 
 
 @shared_task(name="payments.reconcile")
@@ -34,18 +34,26 @@ def reconcile() -> None:
 
 
 def _go_on() -> None:
-    row, _ = LedgerCursor.objects.get_or_create(ledger=LEDGER)
+    ledger, _ = LedgerCursor.objects.get_or_create(ledger=LEDGER)
+    hanging, _ = LedgerCursor.objects.get_or_create(ledger=HANGING)
     run = Reconciliation(
         store=event_store(),
         gateway=payment_gateway(),
         since=utc_now() - timedelta(days=1),
         limit=MOVEMENTS_PER_RUN,
-        cursor=row.cursor or None,
+        cursor=ledger.cursor or None,
+        hanging_after=hanging.cursor or None,
     )
     try:
         for difference in run.recent_differences():
             log.warning("%s", difference)
     except TransientError as error:
         log.warning("reconciliation waits: %s", error)
-    if run.cursor and run.cursor != row.cursor:
-        LedgerCursor.objects.filter(pk=row.pk, cursor=row.cursor).update(cursor=run.cursor)
+    _move(ledger, run.cursor or ledger.cursor)
+    _move(hanging, run.hanging_after or "")
+
+
+def _move(row: LedgerCursor, cursor: str) -> None:
+    """Have the next run go on there, unless another one moved it meanwhile."""
+    if cursor != row.cursor:
+        LedgerCursor.objects.filter(pk=row.pk, cursor=row.cursor).update(cursor=cursor)

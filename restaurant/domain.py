@@ -153,7 +153,7 @@ class WordsMissing(ValueError):
 
 def fold(facts: Iterable[OrderFact]) -> Order:
     """The order after these facts, in the log's order."""
-    return reduce(_evolve, facts, Order())
+    return reduce(evolve, facts, Order())
 
 
 def decide(command: Command, order: Order) -> Decision:
@@ -219,8 +219,11 @@ def _words(text: str) -> str:
     return words
 
 
-def _evolve(order: Order, fact: OrderFact) -> Order:
-    """The log is what happened; only what can't follow on the order's status is left aside."""
+def evolve(order: Order, fact: OrderFact) -> Order:
+    """The order after one more fact.
+
+    The log is what happened; only what can't follow on the order's status is left aside.
+    """
     match fact:
         case OrderPlaced():
             return replace(order, placed=order.placed or fact)

@@ -1,5 +1,6 @@
 """The wire vocabulary of the restaurant: what it publishes, and what it reads of an order's."""
 
+import json
 import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -56,6 +57,11 @@ def fact_of(event: Event) -> OrderFact | None:
         raise MalformedEvent(f"{event.event_type} {event.event_id}: {error!r}") from error
 
 
+def fact_in(event: NewEvent) -> OrderFact:
+    """What a decision of the restaurant's own will say once it is recorded."""
+    return _READERS[event.event_type](event, json.loads(event.data))
+
+
 def decided(decision: Decision, event_id: UUID, cause: Event, *, actor: str = ACTOR) -> NewEvent:
     """The decision as the event to append, caused by `cause`."""
     event_type, data = _written(decision)
@@ -102,7 +108,7 @@ def _item(data: dict[str, Any]) -> domain.Item:
     return domain.Item(_text(data["code"]), _text(data["name"]), int(data["quantity"]))
 
 
-def _placed(event: Event, data: dict[str, Any]) -> domain.OrderPlaced:
+def _placed(event: Event | NewEvent, data: dict[str, Any]) -> domain.OrderPlaced:
     return domain.OrderPlaced(
         restaurant_id=_text(data["restaurant_id"]),
         amount=Money.parse(data["amount"], data["currency"]),
@@ -110,13 +116,13 @@ def _placed(event: Event, data: dict[str, Any]) -> domain.OrderPlaced:
     )
 
 
-def _approved(event: Event, data: dict[str, Any]) -> domain.OrderApproved:
+def _approved(event: Event | NewEvent, data: dict[str, Any]) -> domain.OrderApproved:
     return domain.OrderApproved(
         ticket_id=UUID(data["ticket_id"]), ready_at=_moment(data["ready_at"])
     )
 
 
-_READERS: dict[str, Callable[[Event, dict[str, Any]], OrderFact]] = {
+_READERS: dict[str, Callable[[Event | NewEvent, dict[str, Any]], OrderFact]] = {
     ORDER_CREATED: _placed,
     PAYMENT_DEBITED: lambda event, data: domain.OrderPaid(event.event_id),
     ORDER_APPROVED: _approved,

@@ -131,9 +131,23 @@ def _parked(labels: list[str], answers: Mapping[str, Answer]) -> Card:
 
 
 def _alarms(answer: Answer) -> Card:
-    number = _figures(answer).get("alarms", 0)
-    link = _list("ordering_ordersaga", {"attention": "alarm"})
-    figures = [Figure("refunds overdue", number, link, True)] if number else []
+    counted = _figures(answer)
+    alarms = [
+        Figure(
+            "refunds overdue",
+            counted.get("alarms", 0),
+            _list("ordering_ordersaga", {"attention": "alarm"}),
+            True,
+        ),
+        # Paid for, and nothing times it out or gives the money back until its message is retried.
+        Figure(
+            "paid, and not followed: parked",
+            counted.get("unwatched", 0),
+            _list("ordering_parkedmessage", {"state__exact": "parked"}),
+            True,
+        ),
+    ]
+    figures = [figure for figure in alarms if figure.number]
     return Card("Saga alarms", figures, "No saga has an alarm.", answer.problem)
 
 

@@ -24,6 +24,7 @@ from restaurant import reads as restaurant
 # Counting stops here; a console needs no larger figure.
 MOST = 10_000
 MOST_SUBSCRIPTIONS = 50
+MOST_PARKED = 1_000
 NATS_SECONDS = 0.5
 
 
@@ -87,8 +88,14 @@ def nats() -> str:
     return greeting
 
 
+def sagas() -> dict[str, int]:
+    """What needs people: refunds overdue, and orders with money whose saga stands still."""
+    unwatched = payments.holding_money(ordering.parked_orders(MOST_PARKED))
+    return {"alarms": ordering.alarms(MOST), "unwatched": unwatched}
+
+
 QUESTIONS: dict[str, Callable[[], Any]] = {
-    "ordering": partial(context, "ordering", lambda: {"alarms": ordering.alarms(MOST)}),
+    "ordering": partial(context, "ordering", sagas),
     "payments": partial(context, "payments", lambda: payments.counts_by_state(today(), MOST)),
     "restaurant": partial(context, "restaurant", lambda: {"open": restaurant.open_tickets(MOST)}),
     "queries": partial(context, "queries", lambda: queries.counts_by_status(today().date())),

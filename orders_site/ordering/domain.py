@@ -47,7 +47,7 @@ _REACHED_FROM = {
     Status.PAID: {Status.PENDING},
     Status.APPROVED: {Status.PAID},
     Status.SHIPPED: {Status.APPROVED},
-    Status.DELIVERED: {Status.APPROVED, Status.SHIPPED},
+    Status.DELIVERED: {Status.SHIPPED},
     Status.REJECTED: {Status.PENDING, Status.PAID},
     Status.CANCELLED: {Status.PENDING, Status.PAID},
 }

@@ -156,7 +156,7 @@ def _new_events(
 
 @dataclass(frozen=True)
 class _Followed:
-    """The saga of an order, the version it is at, and what its latest event calls for."""
+    """The saga of an order, the version it is at, and what the event asked about called for."""
 
     state: saga.SagaState
     version: int
@@ -164,17 +164,20 @@ class _Followed:
     effects: tuple[saga.Effect, ...]
 
 
-def _follow(history: Sequence[Event]) -> _Followed | None:
+def _follow(history: Sequence[Event], cause: Event | None = None) -> _Followed | None:
+    deadlines = _deadlines()
     state: saga.SagaState | None = None
-    effects: tuple[saga.Effect, ...] = ()
+    then: tuple[saga.Effect, ...] = ()
     for event in history:
         parsed = messages.parse(event)
-        effects = ()
-        if parsed is not None:
-            state, effects = saga.advance(state, parsed, event.recorded_at, _deadlines())
+        if parsed is None:
+            continue
+        state, effects = saga.advance(state, parsed, event.recorded_at, deadlines)
+        if cause is not None and event.version == cause.version:
+            then = effects
     if state is None:
         return None
-    return _Followed(state, history[-1].version, history[0].recorded_at, effects)
+    return _Followed(state, history[-1].version, history[0].recorded_at, then)
 
 
 def _deadlines() -> saga.Deadlines:
@@ -185,28 +188,42 @@ def _deadlines() -> saga.Deadlines:
     )
 
 
-def _show(order_id: str, followed: _Followed, store: EventStore) -> None:
+def _show(order_id: str, followed: _Followed, log_id: UUID) -> None:
     saga_rows.show(
         order_id,
         followed.state,
         followed.version,
         created_at=followed.created_at,
-        log_id=lambda: store.head().log_id,
+        log_id=log_id,
     )
 
 
-def follow_order(cause: Event, *, store: EventStore) -> None:
-    """Bring the saga's row up to the log, then do what the event called for when it happened."""
+def follow_order(
+    cause: Event, *, store: EventStore, log_id: Callable[[], UUID] | None = None
+) -> None:
+    """Bring the saga's row up to the log, then do what the event called for when it happened.
+
+    Args:
+        log_id: tells the id of the log; by default the store is asked.
+    """
     order_id = cause.aggregate_id
     if cause.aggregate_type != messages.AGGREGATE_TYPE:
         return
     history = store.read_aggregate(order_id)
-    if now := _follow(history):
-        _show(order_id, now, store)
-    then = _follow(history[: cause.version])
-    for effect in then.effects if then else ():
+    now = _follow(history, cause)
+    if now is None:
+        return
+    if _is_last(cause, history):
+        _show(order_id, now, log_id() if log_id else store.head().log_id)
+    for effect in now.effects:
         if isinstance(effect, domain.RejectOrder):
             _reject(effect, cause, store=store)
+
+
+def _is_last(cause: Event, history: Sequence[Event]) -> bool:
+    """Whether no later event of the order comes as a notice; one that does shows more."""
+    later = history[cause.version :]
+    return not any(event.event_type in REACTIONS for event in later)
 
 
 def _reject(command: domain.RejectOrder, cause: Event, *, store: EventStore) -> None:
@@ -250,7 +267,7 @@ def time_out(order_id: str, *, store: EventStore, now: datetime) -> None:
 
     execute(store, order_id, decide)
     if followed := _follow(store.read_aggregate(order_id)):
-        _show(order_id, followed, store)
+        _show(order_id, followed, store.head().log_id)
         for effect in saga.timed_out(followed.state, now):
             if isinstance(effect, saga.RaiseAlarm):
                 saga_rows.alarm(order_id, followed.version, effect.text)

@@ -2,7 +2,7 @@
 
 from django.db.models import QuerySet
 
-from orders_site.ordering.models import OrderSaga
+from orders_site.ordering.models import OrderSaga, ParkedMessage
 from orders_site.ordering.saga import Step
 
 
@@ -19,3 +19,11 @@ def alarmed(sagas: QuerySet) -> QuerySet:
 def alarms(most: int) -> int:
     """How many sagas have an alarm, counted up to `most`."""
     return alarmed(OrderSaga.objects.order_by())[:most].count()
+
+
+def parked_orders(most: int) -> list[str]:
+    """The ids of orders that no saga follows because a message of theirs is parked."""
+    parked = ParkedMessage.objects.filter(state=ParkedMessage.State.PARKED).order_by()
+    # What was no notice of an event is parked without an aggregate.
+    parked = parked.exclude(aggregate_id="")
+    return list(parked.values_list("aggregate_id", flat=True).distinct()[:most])

@@ -1,12 +1,14 @@
 """The saga's rows: written by version, claimed when due."""
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.utils import timezone
 
-from eventstore.client.outages import run_through_conflicts
+from eventstore.client import EventStore
+from orders_site.gathering import Upsert
 from orders_site.ordering.models import OrderSaga
 from orders_site.ordering.saga import SagaState
 from orders_site.transactions import committed
@@ -14,42 +16,59 @@ from orders_site.transactions import committed
 DATABASE = "default"
 
 
+_sagas = Upsert(
+    OrderSaga,
+    DATABASE,
+    changes=(
+        "state",
+        "order_status",
+        "reason",
+        "deadline",
+        "alarm",
+        "version",
+        "updated_at",
+    ),
+    when="stored.version < excluded.version",
+)
+
+
+class RememberedLogId:
+    """The id of a store's log, asked for every few seconds; `recover_log` gives it another one."""
+
+    SECONDS = 5.0
+
+    def __init__(self, store: EventStore) -> None:
+        self._store = store
+        self._known: tuple[UUID, float] | None = None
+
+    def __call__(self) -> UUID:
+        now = time.monotonic()
+        if self._known is None or now > self._known[1]:
+            self._known = self._store.head().log_id, now + self.SECONDS
+        return self._known[0]
+
+
 def show(
-    order_id: str,
-    state: SagaState,
-    version: int,
-    *,
-    created_at: datetime,
-    log_id: Callable[[], UUID],
+    order_id: str, state: SagaState, version: int, *, created_at: datetime, log_id: UUID
 ) -> None:
     """Make the order's row show the saga at `version`, unless it shows that or a later one.
 
     Args:
         created_at: of the order, should the row be new.
-        log_id: asked for then only.
+        log_id: of the log that the version counts in, should the row be new.
     """
-    fields = {
-        "state": state.step.value,
-        "order_status": state.order.status.value,
-        "reason": state.order.reason,
-        "deadline": state.deadline,
-        "alarm": "",
-        "version": version,
-        "updated_at": timezone.now(),
-    }
-    row = OrderSaga.objects.filter(order_id=order_id)
-
-    def update() -> bool:
-        return row.filter(version__lt=version).update(**fields) > 0 or row.exists()
-
-    # Each statement is a transaction of its own. Version 1 has nothing to update.
-    if version > 1 and run_through_conflicts(update):
-        return
-    new = OrderSaga(order_id=order_id, created_at=created_at, log_id=log_id(), **fields)
-    run_through_conflicts(lambda: OrderSaga.objects.bulk_create([new], ignore_conflicts=True))
-    if version > 1:
-        # Another worker may have inserted an older one just now.
-        run_through_conflicts(update)
+    row = OrderSaga(
+        order_id=order_id,
+        state=state.step.value,
+        order_status=state.order.status.value,
+        reason=state.order.reason,
+        deadline=state.deadline,
+        version=version,
+        log_id=log_id,
+        created_at=created_at,
+        updated_at=timezone.now(),
+    )
+    _sagas.write(row)
 
 
 def claim_overdue(now: datetime, *, lease: timedelta, limit: int) -> Sequence[str]:

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Self
+from urllib.parse import urlencode
 
-import httpx
-
+from payments.gateways.exchanges import Exchanges, HttpExchanges, NoReply, Reply
 from payments.gateways.port import (
     Charge,
     ChargeRequest,
@@ -29,7 +29,8 @@ class _StoredServerError(Exception):
 
 
 class HttpGateway:
-    """Threads may share it. `timeout_seconds` bounds each wait for the network.
+    """Threads may share it. `timeout_seconds` bounds each wait for the network; `exchanges` asks
+    the server in another way than over HTTP/1.1.
 
     Only an answer in the gateway's own shape counts as one; anything else (an HTML page of a
     proxy, a reset, a timeout, an unknown status) says nothing about the money and is
@@ -42,15 +43,10 @@ class HttpGateway:
         api_key: str,
         timeout_seconds: float = 5.0,
         *,
-        transport: httpx.BaseTransport | None = None,
+        exchanges: Exchanges | None = None,
     ) -> None:
-        self._client = httpx.Client(
-            base_url=base_url,
-            headers={"Authorization": f"Bearer {api_key}"},
-            timeout=timeout_seconds,
-            transport=transport,
-            trust_env=False,  # the key goes to base_url and nowhere else
-        )
+        self._exchanges = exchanges or HttpExchanges(base_url, timeout_seconds)
+        self._headers = {"Authorization": f"Bearer {api_key}", "Accept": "application/json"}
 
     def charge(self, request: ChargeRequest) -> Charge:
         """As in the port; a stored server error is settled by looking the charge up.
@@ -107,7 +103,7 @@ class HttpGateway:
         return tuple(map(_movement, _data(page)))
 
     def close(self) -> None:
-        self._client.close()
+        self._exchanges.close()
 
     def __enter__(self) -> Self:
         return self
@@ -118,48 +114,42 @@ class HttpGateway:
     def _post(self, path: str, key: str, payload: Mapping[str, Any]) -> dict[str, Any]:
         if not key.isascii() or not key.isprintable():
             raise GatewayRejectedRequest("idempotency_key_invalid", "It must be visible ASCII.")
-        return self._ask(
-            self._client.build_request(
-                "POST",
-                path,
-                content=json.dumps(payload).encode(),
-                headers={"Content-Type": "application/json", "Idempotency-Key": key},
-            )
-        )
+        headers = {"Content-Type": "application/json", "Idempotency-Key": key}
+        return self._ask("POST", path, headers, json.dumps(payload).encode())
 
     def _get(self, path: str, query: Mapping[str, str]) -> dict[str, Any]:
-        return self._ask(self._client.build_request("GET", path, params=query))
+        return self._ask("GET", f"{path}?{urlencode(query)}", {}, None)
 
-    def _ask(self, request: httpx.Request) -> dict[str, Any]:
+    def _ask(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes | None
+    ) -> dict[str, Any]:
         try:
-            response = self._client.send(request)
-        except httpx.HTTPError as error:
-            raise GatewayUnavailable(f"{type(error).__name__} at {request.url.path}") from error
-        document = _document(response)
-        if response.status_code == 200:
+            reply = self._exchanges.ask(method, target, {**self._headers, **headers}, body)
+        except NoReply as silence:
+            raise GatewayUnavailable(str(silence)) from silence
+        document = _document(reply)
+        if reply.status == 200:
             return document
-        raise _error(response, document)
+        raise _error(reply, document)
 
 
-def _document(response: httpx.Response) -> dict[str, Any]:
+def _document(reply: Reply) -> dict[str, Any]:
     try:
-        document = response.json()
+        document = json.loads(reply.body)
     except ValueError:
         document = None
     if not isinstance(document, dict):
-        raise GatewayUnavailable(
-            f"HTTP {response.status_code} without JSON", _retry_after(response)
-        )
+        raise GatewayUnavailable(f"HTTP {reply.status} without JSON", _retry_after(reply))
     return document
 
 
-def _error(response: httpx.Response, document: Mapping[str, Any]) -> Exception:
-    status = response.status_code
+def _error(reply: Reply, document: Mapping[str, Any]) -> Exception:
+    status = reply.status
     error = document.get("error")
-    if status >= 500 and response.headers.get("Idempotent-Replayed") == "true":
+    if status >= 500 and reply.headers.get("idempotent-replayed") == "true":
         return _StoredServerError()
     if status in _TRANSIENT or not 400 <= status < 500 or not isinstance(error, dict):
-        return GatewayUnavailable(f"HTTP {status}", _retry_after(response))
+        return GatewayUnavailable(f"HTTP {status}", _retry_after(reply))
     code, reason = str(error.get("code", "unknown")), str(error.get("message", ""))
     if status == 402:
         return PaymentDeclined(code, reason)
@@ -168,8 +158,8 @@ def _error(response: httpx.Response, document: Mapping[str, Any]) -> Exception:
     return GatewayRejectedRequest(code, reason)
 
 
-def _retry_after(response: httpx.Response) -> float | None:
-    text = response.headers.get("Retry-After", "")
+def _retry_after(reply: Reply) -> float | None:
+    text = reply.headers.get("retry-after", "")
     return float(text) if text.isascii() and text.isdecimal() else None
 
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 from orders_site.console.parts import Parts
 from orders_site.console.questions import QUESTIONS
 from orders_site.ordering.models import OrderSaga
+from orders_site.ordering.models import ParkedMessage as OrderingParked
 from payments.models import ParkedMessage as PaymentsParked
 from queries.models import Checkpoint, OrderRow, RestaurantSummary
 from tests.console_rows import park
@@ -55,6 +56,15 @@ def test_without_orders_the_page_says_so_in_words(boss, memory_store):
         "No subscription has begun yet.",
     ):
         assert words in body
+
+
+def test_an_order_that_is_paid_while_its_saga_is_parked_is_an_alarm(boss, world):
+    paid, rejected = world.place("sushi-kyoto"), world.place("nowhere")
+    park(OrderingParked, "order-without-payment")
+    park(OrderingParked, rejected)
+    assert cards(boss)["Saga alarms"] == {}
+    park(OrderingParked, paid)
+    assert cards(boss)["Saga alarms"] == {"paid, and not followed: parked": 1}
 
 
 def test_every_figure_leads_to_what_it_counts(boss, world):

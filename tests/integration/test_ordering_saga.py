@@ -19,6 +19,7 @@ from orders_site.ordering import sweep as sweeping
 from orders_site.ordering.details import OrderDetails, OrderItem
 from orders_site.ordering.handlers import REACTIONS, Caller, cancel_order, place_order
 from orders_site.ordering.models import OrderSaga
+from orders_site.ordering.saga_rows import RememberedLogId
 from orders_site.ordering.sweep import sweep
 from orders_site.ordering.tasks import sweep_overdue
 
@@ -127,6 +128,33 @@ def test_notices_in_reverse_order_make_the_same_row(store):
         notice(store, event)
     row = OrderSaga.objects.get()
     assert (row.state, row.order_status, row.version) == ("closed", "cancelled", 4)
+
+
+def test_a_notice_behind_which_a_later_one_waits_leaves_the_row_to_that(store):
+    order_id = placed(store)
+    happen(store, order_id, *DEBITED)
+    happen(store, order_id, *APPROVED)
+    happen(store, order_id, "order-shipped", "{}")
+    created, debited, approved, _ = store.read_aggregate(order_id)
+    notice(store, created)
+    notice(store, debited)
+    assert not OrderSaga.objects.exists()
+    notice(store, approved)
+    row = OrderSaga.objects.get()
+    assert (row.state, row.order_status, row.version) == ("completed", "shipped", 4)
+
+
+def test_the_log_s_id_is_asked_for_now_and_then_only(store, monkeypatch):
+    asked = []
+    head = store.head
+    monkeypatch.setattr(store, "head", lambda: asked.append(1) or head())
+    log_id = RememberedLogId(store)
+    assert {log_id(), log_id()} == {head().log_id}
+    assert len(asked) == 1
+    log_id.SECONDS = -1.0
+    log_id._known = None
+    log_id(), log_id()
+    assert len(asked) == 3
 
 
 def test_a_row_never_goes_back(store):

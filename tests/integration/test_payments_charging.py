@@ -14,14 +14,15 @@ from eventstore.client import (
     VersionConflict,
 )
 from eventstore.client.memory import InMemoryEventStore
+from payments import messages
 from payments.gateways.memory import InMemoryGateway
 from payments.gateways.port import GatewayUnavailable
 from payments.gateways.sandbox.faults import CASES
-from payments.handlers import IN_FLIGHT, ContradictingOutcome, take_payment
+from payments.handlers import IN_FLIGHT, REACTIONS, ContradictingOutcome, take_payment
 from payments.messages import MalformedEvent
 from payments.models import Payment
 from tests import order_events
-from tests.interruptions import DyingAfter, Killed
+from tests.interruptions import DyingAfter, Killed, Meanwhile
 from tests.together import together
 
 pytestmark = pytest.mark.django_db(databases=["payments"], transaction=True)
@@ -260,3 +261,50 @@ def test_rows_lost_after_the_debit_are_made_again_from_the_log(
     take_payment(created, store=store, gateway=gateway)
     assert the_payment(created.aggregate_id).state == Payment.State.DEBITED
     assert len(gateway.captures) == 1
+
+
+def test_a_debit_is_not_read_back_if_nothing_came_between(
+    store: InMemoryEventStore, gateway: InMemoryGateway
+) -> None:
+    def read_again() -> None:
+        raise AssertionError("read again")
+
+    created = order_events.place(store)
+    watched = Meanwhile(store, "read_aggregate", read_again, at=2)
+    take_payment(created, store=watched, gateway=gateway)
+    payment = the_payment(created.aggregate_id)
+    assert (payment.state, payment.version) == (Payment.State.DEBITED, 2)
+
+
+def test_the_notice_of_an_own_debit_writes_nothing_and_nothing_is_lost(
+    store: InMemoryEventStore, gateway: InMemoryGateway
+) -> None:
+    created = order_events.place(store)
+    with pytest.raises(Killed):
+        take_payment(created, store=DyingAfter(store, "append"), gateway=gateway)
+    debited = store.read_aggregate(created.aggregate_id)[-1]
+    REACTIONS[DEBITED](debited, store=store, gateway=gateway)
+    assert the_payment(created.aggregate_id).state == Payment.State.REQUESTED
+    # Comes again, since it was not acknowledged.
+    take_payment(created, store=store, gateway=gateway)
+    assert the_payment(created.aggregate_id).state == Payment.State.DEBITED
+
+
+def test_a_debit_that_somebody_else_recorded_is_shown(
+    store: InMemoryEventStore, gateway: InMemoryGateway
+) -> None:
+    created = order_events.place(store)
+    debited = order_events.debit(store, created.aggregate_id)
+    REACTIONS[DEBITED](debited, store=store, gateway=gateway)
+    assert the_payment(created.aggregate_id).state == Payment.State.DEBITED
+
+
+def test_another_outcome_in_the_log_is_a_contradiction(
+    store: InMemoryEventStore, gateway: InMemoryGateway
+) -> None:
+    created = order_events.place(store)
+    failed = messages.payment_failed(created, "card_declined", "")
+    contradicting = Meanwhile(gateway, "charge", lambda: store.append([failed]))
+    with pytest.raises(ContradictingOutcome):
+        take_payment(created, store=store, gateway=contradicting)
+    assert order_events.types(store, created.aggregate_id) == [CREATED, FAILED]

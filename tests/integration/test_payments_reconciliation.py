@@ -10,13 +10,13 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 
 from eventstore.client import RetryLater, TransientError
-from payments import connection
+from payments import connection, reconciliation, tasks
 from payments.gateways.memory import InMemoryGateway
 from payments.gateways.port import ChargeRequest, GatewayUnavailable, RefundRequest
 from payments.handlers import IN_FLIGHT, refund_payment, take_payment
 from payments.models import LedgerCursor, Payment, Refund
 from payments.reconciliation import Reconciliation
-from payments.tasks import reconcile
+from payments.tasks import LEDGER, reconcile
 from tests import order_events
 from tests.interruptions import DyingAfter, Killed
 
@@ -192,10 +192,63 @@ def test_the_scheduled_run_goes_on_where_the_last_one_ended(memory_store, gatewa
     for _ in range(3):
         paid(memory_store, gateway)
     reconcile()
-    row = LedgerCursor.objects.get()
+    row = LedgerCursor.objects.get(pk=LEDGER)
     assert row.cursor == gateway.captures[-1].cursor
     reconcile()
-    assert LedgerCursor.objects.get().cursor == row.cursor
+    assert LedgerCursor.objects.get(pk=LEDGER).cursor == row.cursor
+
+
+def hanging(store: Any, gateway: Any, minutes: int) -> str:
+    """An order whose payment was to be asked for so long after START; the worker died first."""
+    created = order_events.place(store)
+    with pytest.raises(Killed):
+        take_payment(
+            created,
+            store=store,
+            gateway=DyingAfter(gateway, "charge", before=True),
+            clock=lambda: START + timedelta(minutes=minutes),
+        )
+    return created.aggregate_id
+
+
+def test_payments_that_can_never_be_finished_keep_no_other_from_its_turn(
+    memory_store, gateway, monkeypatch
+) -> None:
+    monkeypatch.setattr(tasks, "MOVEMENTS_PER_RUN", 2)
+    for minutes in range(5):
+        Payment.objects.filter(order_id=hanging(memory_store, gateway, minutes)).update(
+            order_id=f"lost-{minutes}"
+        )
+    last = hanging(memory_store, gateway, 9)
+    for _ in range(2):
+        reconcile()
+        assert order_events.types(memory_store, last) == ["order-created"]
+    reconcile()
+    assert order_events.types(memory_store, last)[-1] == "order-payment-debited"
+
+
+def test_what_hangs_is_looked_at_again_once_all_had_their_turn(
+    memory_store, gateway, monkeypatch
+) -> None:
+    monkeypatch.setattr(tasks, "MOVEMENTS_PER_RUN", 2)
+    orders = [hanging(memory_store, gateway, minutes) for minutes in range(3)]
+    payments = [Payment.objects.get(order_id=order_id) for order_id in orders]
+    Payment.objects.update(order_id="lost")
+    for _ in range(2):
+        reconcile()
+    for payment in payments:
+        payment.save()
+    for _ in range(2):
+        reconcile()
+    assert all(len(order_events.types(memory_store, order_id)) == 2 for order_id in orders)
+
+
+def test_a_run_of_many_pages_sees_each_payment_once(memory_store, gateway, monkeypatch) -> None:
+    monkeypatch.setattr(reconciliation, "PAGE", 2)
+    for _ in range(5):
+        hanging(memory_store, gateway, 0)
+    Payment.objects.update(order_id="lost")
+    assert len(reconciled(memory_store, InMemoryGateway(clock=at_start))) == 5
 
 
 def test_the_task_waits_for_its_database(
@@ -208,4 +261,4 @@ def test_the_task_waits_for_its_database(
         reconcile()
     assert "reconciliation waits: OperationalError" in caplog.text
     reconcile()
-    assert LedgerCursor.objects.count() == 1
+    assert LedgerCursor.objects.filter(pk=LEDGER).exists()

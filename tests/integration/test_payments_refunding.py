@@ -7,9 +7,16 @@ import pytest
 
 from eventstore.client import Event, RetryLater
 from eventstore.client.memory import InMemoryEventStore
+from payments import messages, rows
 from payments.gateways.memory import InMemoryGateway
 from payments.gateways.port import GatewayRejectedRequest, RefundRequest
-from payments.handlers import REACTIONS, ContradictingOutcome, refund_payment, take_payment
+from payments.handlers import (
+    REACTIONS,
+    ContradictingOutcome,
+    refund_payment,
+    take_payment,
+    utc_now,
+)
 from payments.models import Payment, Refund
 from tests import order_events
 from tests.interruptions import DyingAfter, Killed
@@ -250,3 +257,25 @@ def test_a_row_that_asks_for_more_than_was_taken_is_refused_by_the_provider(
     with pytest.raises((GatewayRejectedRequest, ContradictingOutcome)):
         refund_payment(closed, store=store, gateway=gateway)
     assert gateway.refunds == []
+
+
+def test_a_worker_that_overslept_does_not_take_the_rows_back(
+    store: InMemoryEventStore, gateway: InMemoryGateway
+) -> None:
+    debited = paid(store, gateway)
+    order_id = debited.aggregate_id
+    refund_payment(order_events.cancel(store, order_id), store=store, gateway=gateway)
+    before = messages.read_order(store.read_aggregate(order_id)[:2])
+    rows.follow(order_id, before, 2, utc_now())
+    payment = Payment.objects.get()
+    assert (payment.state, payment.version) == (Payment.State.REFUNDED, 4)
+
+
+def test_a_refund_keeps_the_version_at_which_it_was_made(
+    store: InMemoryEventStore, gateway: InMemoryGateway
+) -> None:
+    closed = order_events.cancel(store, paid(store, gateway).aggregate_id)
+    refund_payment(closed, store=store, gateway=gateway)
+    order_events.append(store, closed.aggregate_id, "order-noted", {})
+    refund_payment(closed, store=store, gateway=gateway)
+    assert (Payment.objects.get().version, Refund.objects.get().version) == (5, 4)

@@ -181,7 +181,8 @@ def test_cancelling_again_does_nothing():
     [
         ([DEBITED, OrderApproved()], "approved"),
         ([DEBITED, OrderApproved(), OrderShipped()], "shipped"),
-        ([DEBITED, OrderApproved(), OrderDelivered()], "delivered"),
+        ([DEBITED, OrderApproved(), OrderDelivered()], "approved"),
+        ([DEBITED, OrderApproved(), OrderShipped(), OrderDelivered()], "delivered"),
         ([OrderRejected("closed")], "rejected"),
     ],
 )

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 MAX_AMOUNT = 10**12
@@ -103,7 +103,8 @@ def parse_limit(value: str | None) -> int:
 
 def fingerprint(parameters: ChargeParameters | RefundParameters) -> str:
     """What tells one request under a key from another: its kind and its normalised parameters."""
-    content = json.dumps([type(parameters).__name__, *astuple(parameters)])
+    values = [getattr(parameters, name) for name in parameters.__slots__]
+    content = json.dumps([type(parameters).__name__, *values])
     return hashlib.sha256(content.encode()).hexdigest()
 
 

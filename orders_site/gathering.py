@@ -1,0 +1,174 @@
+"""Statements on a context's own rows, gathered: what threads ask for at the same moment is one.
+
+A gathered statement is a transaction of its own that reads and writes in one go, so it needs no
+stricter isolation than a database gives a single statement.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+import psycopg
+from django.db import connections, models
+from django.db.backends.utils import CursorWrapper
+
+from eventstore.client.batching import Batcher
+from eventstore.client.outages import is_outage, run_through_conflicts
+
+MOST_AT_ONCE = 100
+MOST_WAITING = 1_000
+PATIENCE_SECONDS = 10.0
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Row = TypeVar("Row", bound=models.Model)
+Work = Callable[[CursorWrapper, Sequence[Item]], Sequence[Result]]
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """What came of an item that the database would not take."""
+
+    error: Exception
+
+
+class Gathered(Generic[Item, Result]):
+    """Does `work` for items: alone, or together with those of other threads.
+
+    Args:
+        database: its alias.
+        work: from a cursor and items to a result for each, in their order. It may be run again,
+            so a second run must do no harm. If it fails for several, each is tried alone.
+    """
+
+    def __init__(self, database: str, work: Work[Item, Result]) -> None:
+        self._database = database
+        self._work = work
+        self._batcher: Batcher[Item, Result | _Refused] = Batcher(
+            self._together,
+            batch_weight=MOST_AT_ONCE,
+            waiting_weight=MOST_WAITING,
+            patience_seconds=PATIENCE_SECONDS,
+        )
+
+    def run(self, item: Item) -> Result:
+        """The item's result; committed, unless the caller is inside a transaction: then part of it.
+
+        Raises:
+            Overloaded: the database does not keep up.
+            django.db.Error: as `work` raised it.
+        """
+        if connections[self._database].in_atomic_block:
+            return self._now([item])[0]
+        outcome = self._batcher.do(item)
+        if isinstance(outcome, _Refused):
+            raise outcome.error
+        return outcome
+
+    def _together(self, items: Sequence[Item]) -> Sequence[Result | _Refused]:
+        try:
+            return run_through_conflicts(lambda: self._now(items))
+        except Exception as error:
+            if len(items) == 1 or is_outage(error):
+                raise
+            return [self._alone(item) for item in items]
+
+    def _alone(self, item: Item) -> Result | _Refused:
+        try:
+            return run_through_conflicts(lambda: self._now([item]))[0]
+        except Exception as error:
+            if is_outage(error):
+                raise
+            return _Refused(error)
+
+    def _now(self, items: Sequence[Item]) -> Sequence[Result]:
+        with _preparing_cursor(self._database) as cursor:
+            return self._work(cursor, items)
+
+
+class Upsert(Generic[Row]):
+    """Inserts rows of a model, or changes those that have their keys already.
+
+    Args:
+        changes: the fields that a row which is there takes over.
+        when: SQL that must hold for that, of the row there (`stored`) and the new one (`excluded`).
+        returning: the fields to read back into the row that was given.
+    """
+
+    def __init__(
+        self,
+        model: type[Row],
+        database: str,
+        *,
+        changes: Sequence[str],
+        when: str = "true",
+        returning: Sequence[str] = (),
+    ) -> None:
+        self._model = model
+        self._database = database
+        self._changes = changes
+        self._when = when
+        self._returning = returning
+        self._gathered = Gathered(database, self._write)
+
+    def write(self, row: Row) -> bool:
+        """Whether the row was inserted or changed; False if `when` kept what was there.
+
+        Raises:
+            as `Gathered.run`.
+        """
+        stored = self._gathered.run(row)
+        if stored is None:
+            return False
+        for name, value in zip(self._returning, stored, strict=True):
+            setattr(row, name, value)
+        return True
+
+    def _write(self, cursor: CursorWrapper, rows: Sequence[Row]) -> list[Sequence[Any] | None]:
+        written: list[Sequence[Any] | None] = [None] * len(rows)
+        left = dict(enumerate(rows))
+        while left:
+            # A statement may touch a row once, so a key that comes again waits for the next; and
+            # rows are locked in the order of their keys, lest two processes wait for each other.
+            places = {row.pk: place for place, row in reversed(left.items())}
+            now = [left.pop(places[pk]) for pk in sorted(places)]
+            columns = zip(*map(self._values, now), strict=True)
+            cursor.execute(self._sql, [list(column) for column in columns])
+            for pk, *stored in cursor:
+                written[places[pk]] = stored
+        return written
+
+    def _values(self, row: Row) -> list[Any]:
+        connection = connections[self._database]
+        fields = self._model._meta.concrete_fields
+        return [field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields]
+
+    @cached_property
+    def _sql(self) -> str:
+        """For any number of rows the same, so that it is prepared once."""
+        connection = connections[self._database]
+        quote, meta = connection.ops.quote_name, self._model._meta
+        names = {field.name: quote(field.column) for field in meta.concrete_fields}
+        # Without lengths, since a cast to varchar(n) cuts text silently; binary, since arrays as
+        # text cost the database several times as much.
+        types = (str(field.db_type(connection)) for field in meta.concrete_fields)
+        arrays = ", ".join(f"%b::{name.partition('(')[0]}[]" for name in types)
+        changes = ", ".join(f"{names[name]} = excluded.{names[name]}" for name in self._changes)
+        returning = ", ".join(f"stored.{names[name]}" for name in (meta.pk.name, *self._returning))
+        # Identifiers are the model's own, values travel as parameters.
+        return (
+            f"INSERT INTO {quote(meta.db_table)} AS stored ({', '.join(names.values())}) "  # noqa: S608
+            f"SELECT * FROM unnest({arrays}) "
+            f"ON CONFLICT ({names[meta.pk.name]}) DO UPDATE SET {changes} WHERE {self._when} "
+            f"RETURNING {returning}"
+        )
+
+
+def _preparing_cursor(database: str) -> CursorWrapper:
+    """A cursor of Django's that has the server bind and prepare, on the thread's connection."""
+    connection = connections[database]
+    connection.close_if_health_check_failed()
+    connection.ensure_connection()
+    with connection.wrap_database_errors:
+        return connection.make_cursor(psycopg.Cursor(connection.connection))
