@@ -1,6 +1,8 @@
 """`python -m benchmarks NAME ...`: measures, prints Markdown, writes JSON."""
 
 import importlib
+import signal
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -9,6 +11,7 @@ from benchmarks.figures import Report
 from benchmarks.options import Options, parse
 from benchmarks.stack import folder_of_its_own, running_stack
 
+TERMINATED = 128 + signal.SIGTERM
 # These start the whole system instead of its servers alone.
 WHOLE_SYSTEM = ("orders", "memory")
 
@@ -54,4 +57,6 @@ def _whole_system(names: Sequence[str], options: Options) -> tuple[list[Report],
 
 
 if __name__ == "__main__":
+    # As Ctrl-C does: what was started is stopped on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     main()

@@ -85,9 +85,13 @@ class System:
     @contextlib.contextmanager
     def standing_still(self, pattern: str) -> Iterator[None]:
         """Stop the processes whose name matches from working for a while."""
-        stopped = [each for each in self.processes() if re.fullmatch(pattern, self._name(each))]
-        for process in stopped:
-            process.suspend()
+        stopped = []
+        for process in self.processes():
+            # One that ended meanwhile stands still as well.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if re.fullmatch(pattern, self._name(process)):
+                    process.suspend()
+                    stopped.append(process)
         try:
             yield
         finally:
@@ -96,7 +100,7 @@ class System:
 
     def _name(self, process: psutil.Process) -> str:
         line = " ".join(process.cmdline())
-        for pattern in (r"manage\.py (\w+)", r"celery .*?(worker|beat)", r"-m ([a-z_.]+)"):
+        for pattern in (r"manage\.py (\w+)", r"celery .*?(worker)", r"-m ([a-z_.]+)"):
             if found := re.search(pattern, line):
                 return found[1]
         if "granian" in line:

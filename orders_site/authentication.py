@@ -1,12 +1,54 @@
 """Who calls the REST API: API clients by bearer token, staff by their admin session."""
 
+import time
+from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework import authentication, exceptions
 from rest_framework.request import Request
 
-from orders_site.ordering.models import ApiClient
+from orders_site.guessing import address_of, token_failures
+from orders_site.ordering.models import ApiClient, token_hash
+
+MOST_REMEMBERED = 1_000
+
+
+class RecentClients:
+    """The API clients of the tokens that were shown lately, so that few calls cost a query.
+
+    A token is kept as its hash only. A client that was deactivated is recognised no longer than
+    `seconds` after it; a token that is nobody's is looked up each time.
+    """
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        # Token's hash -> its client, and until when that is believed without a look.
+        self._known: dict[str, tuple[ApiClient, float]] = {}
+
+    def find(self, hashed: str) -> ApiClient | None:
+        """The active client whose token has this hash."""
+        now = self._clock()
+        client, until = self._known.get(hashed, (None, 0.0))
+        if now < until:
+            return client
+        client = ApiClient.with_token_hash(hashed)
+        if client is None:
+            self._known.pop(hashed, None)
+        elif self._seconds:
+            if len(self._known) >= MOST_REMEMBERED:
+                self._known.clear()
+            self._known[hashed] = (client, now + self._seconds)
+        return client
+
+    def knew(self, hashed: str) -> bool:
+        """Whether it was a client's not long ago."""
+        return hashed in self._known
+
+
+recent_clients = RecentClients(settings.API_TOKEN_CACHE_SECONDS)
 
 
 class ApiClientAuthentication(authentication.BaseAuthentication):
@@ -16,8 +58,15 @@ class ApiClientAuthentication(authentication.BaseAuthentication):
         scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
         if scheme.lower() != "bearer":
             return None
-        client = ApiClient.authenticate(token.strip())
+        hashed = token_hash(token.strip())
+        # A client that is known is never kept out by what others at its address try.
+        if not (hashed and recent_clients.knew(hashed)) and (
+            wait := token_failures.wait(address_of(request))
+        ):
+            raise exceptions.Throttled(wait, "Too many invalid tokens came from this address.")
+        client = recent_clients.find(hashed) if hashed else None
         if client is None:
+            token_failures.note(address_of(request))
             raise exceptions.AuthenticationFailed("The token is not valid.")
         return client, client
 

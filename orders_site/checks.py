@@ -7,6 +7,8 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
+from eventstore.client.checks import SETTINGS_CHECKS
+
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 # What production can't take from the embedded servers of `manage.py up`.
 REQUIRED_IN_PRODUCTION = (
@@ -37,7 +39,7 @@ REQUIRED_ALONE = {
 }
 
 
-@register()
+@register(SETTINGS_CHECKS)
 def environment(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Values that could not be read, and variables that nothing reads."""
     hint = "See docs/settings.md."
@@ -51,7 +53,7 @@ def environment(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-@register()
+@register(SETTINGS_CHECKS)
 def production(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """What must be given, and what must not be, when ORDERS_PRODUCTION is on."""
     return list(_production()) if settings.PRODUCTION else []
@@ -70,7 +72,7 @@ def _production() -> Iterator[CheckMessage]:
         yield Error("ORDERS_DEBUG is on in production.", hint="Unset it.", id="orders.E003")
 
 
-@register(Tags.security)
+@register(SETTINGS_CHECKS, Tags.security)
 def encryption(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """The event store's gRPC port leaves this machine only under mutual TLS."""
     certificates = (
@@ -97,7 +99,7 @@ def encryption(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return []
 
 
-@register()
+@register(SETTINGS_CHECKS)
 def gateway_key(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """What we show the gateway fits into an HTTP header."""
     if settings.GATEWAY_API_KEY.isascii() and settings.GATEWAY_API_KEY.isprintable():
@@ -111,7 +113,7 @@ def gateway_key(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-@register()
+@register(SETTINGS_CHECKS)
 def streams(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """The log has the stream that orders are in."""
     from eventstore.client.events import DEFAULT_STREAM
@@ -129,7 +131,7 @@ def streams(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-@register()
+@register(SETTINGS_CHECKS)
 def currency(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """The default currency is one that money can be counted in."""
     from orders_site.money import CURRENCIES

@@ -13,11 +13,13 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from eventstore.client import (
+    EventIdConflict,
     InvalidEvent,
     TransientError,
     UnknownSchemaVersion,
     VersionConflict,
 )
+from eventstore.client.errors import ResultTooLarge, UnknownStream
 from orders_site.ordering.domain import CannotCancel, NoSuchOrder
 from orders_site.ordering.handlers import IdempotencyKeyReused
 from orders_site.ordering.messages import MalformedEvent
@@ -49,6 +51,9 @@ PROBLEMS: dict[type[Exception], Problem] = {
         503, "unavailable", "An event of the order is newer than this program"
     ),
     VersionConflict: Problem(409, "conflict", "Others changed the order at the same time"),
+    EventIdConflict: Problem(409, "conflict", "Others changed the order at the same time"),
+    ResultTooLarge: Problem(409, "order-unreadable", "The order has more events than can be read"),
+    UnknownStream: Problem(503, "unavailable", "The log of orders is not there yet"),
     InvalidEvent: Problem(400, "invalid", "The request can't be recorded"),
     TransientError: Problem(503, "unavailable", "A part that this needs is away for the moment"),
     OperationalError: Problem(503, "unavailable", "A part that this needs is away for the moment"),

@@ -1,6 +1,10 @@
 """Filters of the logging configuration; loaded before Django is set up."""
 
 import logging
+from collections.abc import Iterator
+
+# The packages of Celery's ways to a broker; their errors have no class in common.
+_TRANSPORTS = ("kombu", "redis", "amqp")
 
 
 class WithoutTraceback(logging.Filter):
@@ -9,3 +13,22 @@ class WithoutTraceback(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         record.exc_info = None
         return True
+
+
+class BrokerAway(logging.Filter):
+    """Lets every record through; a traceback that says no more than that becomes one line."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        for error in _chain(record.exc_info[1] if record.exc_info else None):
+            package = type(error).__module__.partition(".")[0]
+            if package in _TRANSPORTS or isinstance(error, ConnectionError):
+                record.msg, record.args = "the broker is away: %s", (error,)
+                record.exc_info = None
+                break
+        return True
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

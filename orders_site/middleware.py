@@ -1,8 +1,13 @@
-"""Answers what no view could: probes, malformed requests, and an absent database."""
+"""Answers what no view could: probes, malformed requests, and an absent database. And keeps
+sessions away from requests that show a token.
+"""
 
 import logging
 from collections.abc import Callable
 
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.messages.middleware import MessageMiddleware
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.exceptions import ValidationError
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
@@ -53,3 +58,28 @@ class RefuseMalformedRequests:
             case ValueError() if "NUL" in str(exception):
                 return problem_page(request, 400, "A NUL byte has no place in a request.")
         return None
+
+
+class _NotForTokens:
+    """Lets a request of the API pass that shows a token: it is authenticated by that or refused."""
+
+    get_response: Callable[[HttpRequest], HttpResponse]
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        scheme = request.META.get("HTTP_AUTHORIZATION", "")[:7].lower()
+        if scheme == "bearer " and request.path.startswith("/api/"):
+            return self.get_response(request)
+        answer: HttpResponse = super().__call__(request)  # type: ignore[misc]
+        return answer
+
+
+class Sessions(_NotForTokens, SessionMiddleware):
+    """Django's, for people."""
+
+
+class SessionUsers(_NotForTokens, AuthenticationMiddleware):
+    """Django's, for people."""
+
+
+class SessionMessages(_NotForTokens, MessageMiddleware):
+    """Django's, for people."""

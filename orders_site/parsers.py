@@ -46,14 +46,11 @@ class StrictJSONParser(BaseParser):
         if len(body) > settings.MAX_BODY_BYTES:
             raise BodyTooLarge
         try:
-            value = json.loads(
-                body.decode("utf-8"),
-                parse_float=_decimal,
-                parse_int=_integer,
-                parse_constant=_refuse,
-                object_pairs_hook=_object,
-            )
-            _check(value, MAX_DEPTH)
+            text = body.decode("utf-8")
+            value = _DECODER.decode(text)
+            # Only an escape can have put such signs in, and only brackets nest.
+            if "\\u" in text or text.count("[") + text.count("{") >= MAX_DEPTH:
+                _check(value, MAX_DEPTH)
         except UnicodeDecodeError:
             raise ParseError("The body is not UTF-8.") from None
         except json.JSONDecodeError as error:
@@ -87,6 +84,14 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(value) < len(pairs):
         raise ValueError("A key of the body stands twice in one object.")
     return value
+
+
+_DECODER = json.JSONDecoder(
+    parse_float=_decimal,
+    parse_int=_integer,
+    parse_constant=_refuse,
+    object_pairs_hook=_object,
+)
 
 
 def _check(value: Any, depth: int) -> None:

@@ -41,6 +41,10 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 WEB_HOST = env.str("WEB_HOST", default="127.0.0.1")
 WEB_PORT = env.port("WEB_PORT", 8000)
 WEB_THREADS = env.number("WEB_THREADS", 16, least=1, most=512)
+# How many proxies in front of us write the address of whom they serve into X-Forwarded-For.
+PROXIES = env.number("PROXIES", 0, least=0, most=10)
+API_TOKEN_CACHE_SECONDS = env.number("API_TOKEN_CACHE_SECONDS", 3.0, least=0, most=60)
+LOGIN_FAILURES = env.number("LOGIN_FAILURES", 10, least=1)
 MAX_BODY_BYTES = 64 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
@@ -56,7 +60,8 @@ SECURE_REFERRER_POLICY = "same-origin"
 INSTALLED_APPS = [
     "unfold",
     "unfold.contrib.filters",
-    "django.contrib.admin",
+    # The URLs load what is registered with the admin: only the web process needs that.
+    "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -80,11 +85,11 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "orders_site.middleware.RefuseMalformedRequests",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "orders_site.middleware.Sessions",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
+    "orders_site.middleware.SessionUsers",
+    "orders_site.middleware.SessionMessages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -179,6 +184,8 @@ NATS_PUBLISHER_URL = env.url(
     "NATS_PUBLISHER_URL", _nats_url, schemes=_NATS_SCHEMES, several=True
 ) or embedded_nats_url("publisher", NATS_PORT, _credentials)
 NATS_REPLICAS = env.number("NATS_REPLICAS", 1, least=1, most=5)
+# How many of the last events NATS keeps; 0: all.
+NATS_KEEP_EVENTS = env.number("NATS_KEEP_EVENTS", 0, least=0)
 
 # -- Subscriptions ------------------------------------------------------------------------------
 
@@ -254,6 +261,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_PARSER_CLASSES": ["orders_site.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "orders_site.negotiation.QuickNegotiation",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "orders_site.errors.problem",
     "UNAUTHENTICATED_USER": None,
@@ -276,15 +284,20 @@ UNFOLD = {
     "SITE_SYMBOL": "receipt_long",
     "SITE_URL": None,
     "SHOW_VIEW_ON_SITE": False,
+    "LOGIN": {"form": "orders_site.console.login.LoginForm"},
     "DASHBOARD_CALLBACK": "orders_site.console.landing.dashboard",
     "SIDEBAR": {"navigation": "orders_site.console.navigation.sidebar"},
 }
 
 _SUSPICIONS = ("DisallowedHost", "DisallowedModelAdminLookup", "DisallowedModelAdminToField")
+_TOLD_OF_THE_BROKER = ("beat", "worker.consumer.consumer")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"no_traceback": {"()": "orders_site.log_filters.WithoutTraceback"}},
+    "filters": {
+        "no_traceback": {"()": "orders_site.log_filters.WithoutTraceback"},
+        "broker_away": {"()": "orders_site.log_filters.BrokerAway"},
+    },
     "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
@@ -296,5 +309,6 @@ LOGGING = {
         "httpx": {"level": "WARNING"},
         # A line for each start and end of a task would drown what the tasks themselves say.
         "celery": {"level": "WARNING"},
+        **{f"celery.{name}": {"filters": ["broker_away"]} for name in _TOLD_OF_THE_BROKER},
     },
 }

@@ -15,6 +15,9 @@ from queries.api import (
     RestaurantSummaries,
 )
 
+# Before the console's pages, which ask the admin for its site.
+admin.autodiscover()
+
 
 class Orders(ListOrders, PlaceOrder):
     """GET lists from the query model, POST places through the log."""

@@ -61,6 +61,14 @@ def signing_key() -> Ed25519PrivateKey:
     return key
 
 
+def create_key() -> Path:
+    """Make the signing key, unless it is there; its file. OSError if that can't be written."""
+    path = key_path()
+    if not path.exists():
+        _generate(path)
+    return path
+
+
 def trusted_keys(public: Iterable[Path] = ()) -> Keys:
     """The public keys that checkpoints may be signed with: our own, if there is one, and these.
 

@@ -1,4 +1,4 @@
-"""TCP ports of this machine: whether one is free, who has it, and a free one for tests."""
+"""TCP ports of this machine: whether one is free, who has it, where it is reached."""
 
 import socket
 
@@ -10,6 +10,13 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def web_address(host: str, port: int) -> str:
+    """Where a web server that listens on `host` is reached from this machine."""
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - told apart, not bound
+    reached = everywhere.get(host, host)
+    return f"http://{f'[{reached}]' if ':' in reached else reached}:{port}"
 
 
 def owner_of(port: int) -> str:

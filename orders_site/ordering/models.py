@@ -63,9 +63,18 @@ class ApiClient(models.Model):
     @classmethod
     def authenticate(cls, token: str) -> "ApiClient | None":
         """The active client whose token this is."""
-        if not _TOKEN.fullmatch(token):
-            return None
-        return cls.objects.filter(token_hash=_hash(token), is_active=True).first()
+        hashed = token_hash(token)
+        return cls.with_token_hash(hashed) if hashed else None
+
+    @classmethod
+    def with_token_hash(cls, hashed: str) -> "ApiClient | None":
+        """The active client whose token has this hash."""
+        return cls.objects.filter(token_hash=hashed, is_active=True).order_by().first()
+
+
+def token_hash(token: str) -> str | None:
+    """The hash that a client's row has of its token; None for a text that can't be a token."""
+    return _hash(token) if _TOKEN.fullmatch(token) else None
 
 
 def _hash(token: str) -> str:

@@ -30,6 +30,8 @@ HISTORY = [
     *(Payment, Refund, Ticket, OrderSaga, LogEntry),
     *PARKED,
 ]
+# The URLs load it.
+admin.autodiscover()
 ALL = sorted(admin.site._registry, key=lambda model: model._meta.label)
 BAD_QUERIES = [
     *("status__exact=%00", "status__regex=(((", "state__regex=(((", "state__exact=%00"),

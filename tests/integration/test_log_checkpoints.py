@@ -281,3 +281,15 @@ def test_celery_beat_signs() -> None:
     assert schedule["task"] == sign_checkpoint.name
     assert schedule["task"] in app.tasks
     assert schedule["schedule"] == django_settings.CHECKPOINT_INTERVAL_SECONDS
+
+
+def test_a_key_is_made_once_where_the_settings_say(settings, tmp_path) -> None:
+    settings.PRODUCTION = True
+    settings.CHECKPOINT_KEY_FILE = str(tmp_path / "new" / "key.pem")
+    for _ in range(2):
+        call_command("sign_checkpoint", "--create-key", stdout=StringIO())
+    made = Path(settings.CHECKPOINT_KEY_FILE)
+    first = made.read_bytes()
+    assert made.stat().st_mode & 0o777 == 0o600
+    call_command("sign_checkpoint", "--create-key", stdout=StringIO())
+    assert made.read_bytes() == first

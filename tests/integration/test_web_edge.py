@@ -3,8 +3,11 @@
 import pytest
 from django.test import Client
 
+from eventstore.client import EventIdConflict
 from eventstore.client.connection import use
+from eventstore.client.errors import ResultTooLarge, UnknownStream
 from eventstore.client.memory import InMemoryEventStore
+from orders_site.errors import problem
 from tests.integration.queries_browsers import Away
 
 pytestmark = pytest.mark.django_db
@@ -45,3 +48,13 @@ def test_a_body_in_chunks_is_refused_and_not_taken_for_an_empty_one(path):
     assert answer.status_code == 411
     assert answer["Content-Type"] == "application/problem+json"
     assert answer.json()["type"] == "/problems/length-required"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(EventIdConflict(), 409), (ResultTooLarge(), 409), (UnknownStream(), 503)],
+)
+def test_every_refusal_of_the_event_store_has_an_answer(error, status):
+    answer = problem(error, {})
+    assert answer.status_code == status
+    assert ("Retry-After" in answer.headers) == (status == 503)

@@ -11,7 +11,7 @@ import pytest
 
 from orders_site.embedded import nats, postgres, valkey
 from orders_site.embedded.credentials import Credentials
-from orders_site.embedded.ports import free_port, owner_of, refuse_taken
+from orders_site.embedded.ports import free_port, owner_of, refuse_taken, web_address
 from orders_site.embedded.process import EmbeddedServerError
 
 CREDENTIALS = Credentials("key", "publisher-pw", "subscriber-pw", "valkey-pw", "gateway")
@@ -88,3 +88,16 @@ def test_given_settings_that_import_the_url_functions_then_no_heavy_module_is_lo
     )
 
     assert os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-c", script]) == 0
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8000"),
+        ("0.0.0.0", "http://127.0.0.1:8000"),
+        ("::", "http://[::1]:8000"),
+        ("10.1.2.3", "http://10.1.2.3:8000"),
+    ],
+)
+def test_a_web_server_is_looked_for_where_it_listens(host, address) -> None:
+    assert web_address(host, 8000) == address

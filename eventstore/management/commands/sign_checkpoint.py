@@ -1,5 +1,6 @@
 """Signs where each stream of the log stands, once."""
 
+from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
@@ -7,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from eventstore.client.connection import event_store
 from eventstore.client.errors import EventStoreError, TransientError
-from eventstore.integrity.signing import KeyUnusable, LogContradicts, Signer
+from eventstore.integrity.signing import KeyUnusable, LogContradicts, Signer, create_key
 
 
 class Command(BaseCommand):
@@ -16,7 +17,26 @@ class Command(BaseCommand):
         "a file outside of the database. Celery beat does so too. verify_log reads them."
     )
 
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--create-key",
+            action="store_true",
+            help="only make the key to sign with, unless there is one: ORDERS_CHECKPOINT_KEY_FILE",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["create_key"]:
+            self._create_key()
+        else:
+            self._sign()
+
+    def _create_key(self) -> None:
+        try:
+            self.stdout.write(f"The key is in {create_key()}")
+        except OSError as error:
+            raise CommandError(f"the key can't be written: {error}") from error
+
+    def _sign(self) -> None:
         try:
             signer = Signer.from_settings(event_store())
             for stream in settings.EVENTSTORE_STREAMS:

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from orders_site.bootstrap import api_token_path
 from orders_site.demo import FATES, Demo, Placed
+from orders_site.embedded.ports import web_address
 from orders_site.embedded.readiness import http_ok
 
 STOP_SECONDS = 40.0
@@ -35,7 +36,7 @@ class Command(BaseCommand):
         console = Console(highlight=False)
         if not console.is_terminal:
             console.width = PLAIN_WIDTH
-        site = f"http://127.0.0.1:{settings.WEB_PORT}"
+        site = web_address(settings.WEB_HOST, settings.WEB_PORT)
         with _running_system(site, console):
             try:
                 placed = self._run(Demo(site, api_token_path().read_text().strip()), console)

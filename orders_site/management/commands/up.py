@@ -16,11 +16,13 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
+from eventstore.client.checks import SETTINGS_CHECKS
 from orders_site.databases import embedded_databases
 from orders_site.embedded import readiness
 from orders_site.embedded.credentials import load, load_or_create
 from orders_site.embedded.nats import EmbeddedNats
 from orders_site.embedded.parts import LogScreen, PythonPart
+from orders_site.embedded.ports import web_address
 from orders_site.embedded.postgres import EmbeddedPostgres
 from orders_site.embedded.process import EmbeddedServerError
 from orders_site.embedded.supervisor import Part, Supervisor
@@ -56,8 +58,11 @@ class Command(BaseCommand):
                 _restart_with_credentials(data_dir)
         except (OSError, ValueError) as error:
             raise CommandError(f"the data folder can't be used: {error}") from None
-        self.check()
+        # The web process makes the others, which would load all that it serves into this one.
+        self.check(tags=[SETTINGS_CHECKS])
         os.environ.update(PYTHONPATH=str(settings.BASE_DIR), PYTHONUNBUFFERED="1")
+        # glibc keeps a heap per thread otherwise, and what is freed in one never leaves it.
+        os.environ.setdefault("MALLOC_ARENA_MAX", "2")
         self.supervisor = Supervisor()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             # `nohup` ignores the end of the terminal, and so do we then.
@@ -146,7 +151,8 @@ class _PostgresWithDatabases(EmbeddedPostgres):
 
 def processes(data_dir: Path) -> list[PythonPart]:
     """Our processes, in the order in which they are stopped last to first."""
-    web = f"http://127.0.0.1:{settings.WEB_PORT}/healthz"
+    worker_ready = data_dir / "run" / "worker.ready"
+    site = web_address(settings.WEB_HOST, settings.WEB_PORT)
     durables = {
         "subscribe_ordering": "ordering-saga",
         "subscribe_payments": "payments",
@@ -177,18 +183,17 @@ def processes(data_dir: Path) -> list[PythonPart]:
         ),
         part(
             "worker",
-            [*celery, "worker", "--pool=threads", "--concurrency=2", "--without-mingle"],
-            readiness.at_most_every(0.5, readiness.celery_answers),
-        ),
-        part(
-            "beat",
-            [*celery, "beat", f"--schedule={data_dir / 'beat-schedule'}"],
-            lambda: True,
+            [
+                *(*celery, "worker", "--pool=threads", "--concurrency=2", "--without-mingle"),
+                f"--with-beat={data_dir / 'beat-schedule'}",
+                f"--ready-file={worker_ready}",
+            ],
+            readiness.told(worker_ready, data_dir / "run" / "worker.pid"),
         ),
         part(
             "web",
             [MANAGE, "run_web"],
-            readiness.http_ok(web),
+            readiness.http_ok(f"{site}/healthz"),
             port=settings.WEB_PORT,
             port_setting="ORDERS_WEB_PORT",
         ),
@@ -224,7 +229,7 @@ def welcome(seconds: float, password: str | None, token: str | None) -> str:
     """What to do now: addresses, who to log in as, and an order ready to paste."""
     from orders_site import bootstrap
 
-    site = f"http://127.0.0.1:{settings.WEB_PORT}"
+    site = web_address(settings.WEB_HOST, settings.WEB_PORT)
     token_file, password_file = bootstrap.api_token_path(), bootstrap.admin_password_path()
     lines = [
         "",
