@@ -4,13 +4,18 @@ A gathered statement is a transaction of its own that reads and writes in one go
 stricter isolation than a database gives a single statement.
 """
 
-from collections.abc import Callable, Sequence
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Generic, TypeVar
 
 import psycopg
 from django.db import connections, models
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from eventstore.client.batching import Batcher
@@ -19,6 +24,8 @@ from eventstore.client.outages import is_outage, run_through_conflicts
 MOST_AT_ONCE = 100
 MOST_WAITING = 1_000
 PATIENCE_SECONDS = 10.0
+# A connection that was idle for longer is asked whether it still lives.
+CHECK_AFTER_SECONDS = 0.5
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -59,8 +66,10 @@ class Gathered(Generic[Item, Result]):
             Overloaded: the database does not keep up.
             django.db.Error: as `work` raised it.
         """
-        if connections[self._database].in_atomic_block:
-            return self._now([item])[0]
+        own = connections[self._database]
+        if own.in_atomic_block:
+            with _preparing_cursor(own) as cursor:
+                return self._work(cursor, [item])[0]
         outcome = self._batcher.do(item)
         if isinstance(outcome, _Refused):
             raise outcome.error
@@ -83,7 +92,7 @@ class Gathered(Generic[Item, Result]):
             return _Refused(error)
 
     def _now(self, items: Sequence[Item]) -> Sequence[Result]:
-        with _preparing_cursor(self._database) as cursor:
+        with _shared(self._database).cursor() as cursor:
             return self._work(cursor, items)
 
 
@@ -142,7 +151,12 @@ class Upsert(Generic[Row]):
     def _values(self, row: Row) -> list[Any]:
         connection = connections[self._database]
         fields = self._model._meta.concrete_fields
-        return [field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields]
+        return [
+            json.dumps(getattr(row, field.attname), cls=field.encoder)
+            if isinstance(field, models.JSONField)
+            else field.get_db_prep_save(getattr(row, field.attname), connection)
+            for field in fields
+        ]
 
     @cached_property
     def _sql(self) -> str:
@@ -151,23 +165,79 @@ class Upsert(Generic[Row]):
         quote, meta = connection.ops.quote_name, self._model._meta
         names = {field.name: quote(field.column) for field in meta.concrete_fields}
         # Without lengths, since a cast to varchar(n) cuts text silently; binary, since arrays as
-        # text cost the database several times as much.
-        types = (str(field.db_type(connection)) for field in meta.concrete_fields)
-        arrays = ", ".join(f"%b::{name.partition('(')[0]}[]" for name in types)
+        # text cost the database several times as much; and JSON as text, since CockroachDB has no
+        # arrays of it.
+        types = [str(field.db_type(connection)).partition("(")[0] for field in meta.concrete_fields]
+        arrays = ", ".join(f"%b::{'text' if name == 'jsonb' else name}[]" for name in types)
+        columns = list(names.values())
+        given = ", ".join(map("{}::{}".format, columns, types))
         changes = ", ".join(f"{names[name]} = excluded.{names[name]}" for name in self._changes)
         returning = ", ".join(f"stored.{names[name]}" for name in (meta.pk.name, *self._returning))
         # Identifiers are the model's own, values travel as parameters.
         return (
-            f"INSERT INTO {quote(meta.db_table)} AS stored ({', '.join(names.values())}) "  # noqa: S608
-            f"SELECT * FROM unnest({arrays}) "
+            f"INSERT INTO {quote(meta.db_table)} AS stored ({', '.join(columns)}) "  # noqa: S608
+            f"SELECT {given} FROM unnest({arrays}) AS given ({', '.join(columns)}) "
             f"ON CONFLICT ({names[meta.pk.name]}) DO UPDATE SET {changes} WHERE {self._when} "
             f"RETURNING {returning}"
         )
 
 
-def _preparing_cursor(database: str) -> CursorWrapper:
-    """A cursor of Django's that has the server bind and prepare, on the thread's connection."""
-    connection = connections[database]
+class _Shared:
+    """The process' one connection to a database for all that is gathered, used in turn.
+
+    So that a reactor has one connection for its rows, however many threads react.
+    """
+
+    def __init__(self, database: str) -> None:
+        self._database = database
+        self._turn = threading.Lock()
+        self._connection: BaseDatabaseWrapper | None = None
+        self._used_at = 0.0
+
+    @contextmanager
+    def cursor(self) -> Iterator[CursorWrapper]:
+        """A cursor, once it is the caller's turn; after an error the next one is on a new
+        connection.
+        """
+        with self._turn:
+            connection = self._opened()
+            try:
+                with _preparing_cursor(connection) as cursor:
+                    yield cursor
+            except BaseException:
+                connection.close()
+                raise
+            self._used_at = time.monotonic()
+
+    def close(self) -> None:
+        """Close the connection; the next cursor opens another."""
+        with self._turn:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _opened(self) -> BaseDatabaseWrapper:
+        if self._connection is None:
+            self._connection = connections[self._database].copy()
+            self._connection.inc_thread_sharing()
+        if time.monotonic() - self._used_at > CHECK_AFTER_SECONDS:
+            self._connection.health_check_done = False
+        return self._connection
+
+
+@cache
+def _shared(database: str) -> _Shared:
+    return _Shared(database)
+
+
+def close_shared() -> None:
+    """Close the connections that gathered statements use; none may be running."""
+    for database in connections:
+        _shared(database).close()
+
+
+def _preparing_cursor(connection: BaseDatabaseWrapper) -> CursorWrapper:
+    """A cursor of Django's that has the server bind and prepare."""
     connection.close_if_health_check_failed()
     connection.ensure_connection()
     with connection.wrap_database_errors:

@@ -190,7 +190,7 @@ NATS_KEEP_EVENTS = env.number("NATS_KEEP_EVENTS", 0, least=0)
 # -- Subscriptions ------------------------------------------------------------------------------
 
 SUBSCRIPTION_BATCH = env.number("SUBSCRIPTION_BATCH", 200, least=1, most=1000)
-SUBSCRIPTION_THREADS = env.number("SUBSCRIPTION_THREADS", 8, least=1, most=64)
+SUBSCRIPTION_THREADS = env.number("SUBSCRIPTION_THREADS", 16, least=1, most=64)
 SUBSCRIPTION_ATTEMPTS = env.number("SUBSCRIPTION_ATTEMPTS", 5, least=1)
 
 # -- Orders -------------------------------------------------------------------------------------

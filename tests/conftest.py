@@ -9,6 +9,7 @@ from django.db.backends.signals import connection_created
 
 from eventstore.client.connection import use
 from eventstore.client.memory import InMemoryEventStore
+from orders_site import gathering
 from orders_site.embedded.credentials import load_or_create
 from orders_site.embedded.nats import EmbeddedNats
 from orders_site.embedded.servers import running
@@ -33,6 +34,13 @@ def sent_statements() -> Iterator[SentStatements]:
     yield sent
     connection_created.disconnect(sent.watch)
     assert sent.refused == set()
+
+
+@pytest.fixture(autouse=True)
+def no_shared_connections() -> Iterator[None]:
+    """None outlives its test, lest it be in the way when the tables are emptied."""
+    yield
+    gathering.close_shared()
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import pytest
 from django.db import DataError, IntegrityError, OperationalError, connections, transaction
 from django.db.backends.utils import CursorWrapper
 
+from orders_site import gathering
 from orders_site.gathering import Gathered, Upsert
 from orders_site.transactions import committed
 from payments.models import Payment, Refund
@@ -165,15 +166,49 @@ def test_within_a_transaction_a_row_is_part_of_it_whoever_writes_at_that_moment(
 def test_a_database_that_is_away_is_everybodys_outage_and_then_forgotten() -> None:
     writer = upsert()
     writer.write(payment())
-    database = connections["payments"]
-    database.close()
-    host = database.settings_dict["HOST"]
-    database.settings_dict["HOST"] = "/nowhere"
+    parameters = connections["payments"].settings_dict
+    host = parameters["HOST"]
+    gathering.close_shared()
+    parameters["HOST"] = "/nowhere"
     try:
+        for _ in range(2):
+            with pytest.raises(OperationalError):
+                writer.write(payment())
+    finally:
+        parameters["HOST"] = host
+    gathering.close_shared()
+    assert writer.write(payment())
+
+
+def sessions(query: str) -> int:
+    """What a query says of the sessions that the statements of this context run in."""
+    with connections["payments"].cursor() as cursor:
+        cursor.execute(
+            f"SELECT count({query}) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        return int(cursor.fetchone()[0])
+
+
+def test_threads_share_one_session_however_many_they_are() -> None:
+    writer, other = upsert(), Upsert(Payment, "payments", **FOLLOW)
+    together([partial(each.write, payment()) for each in (writer, other) for _ in range(8)])
+    assert Payment.objects.count() == 16
+    assert sessions("*") == 1
+
+
+@pytest.mark.parametrize("idle_seconds", [0, gathering.CHECK_AFTER_SECONDS])
+def test_a_session_that_was_ended_is_replaced(
+    idle_seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = upsert()
+    writer.write(payment())
+    assert sessions("pg_terminate_backend(pid, 5000)") == 1
+    if idle_seconds:
+        monkeypatch.setattr(gathering, "CHECK_AFTER_SECONDS", 0)
+    else:
         with pytest.raises(OperationalError):
             writer.write(payment())
-    finally:
-        database.settings_dict["HOST"] = host
     assert writer.write(payment())
 
 
@@ -203,6 +238,7 @@ def test_what_another_transaction_was_in_the_way_of_is_run_again(state: str) -> 
 
 def test_json_and_absent_times_are_stored_as_they_are() -> None:
     writer = Upsert(Ticket, "restaurant", changes=("version",))
+    assert "jsonb[]" not in writer._sql, "CockroachDB has no arrays of JSON"
     items = [{"code": "M1", "name": "Margherita é \u2028", "quantity": 2}]
     for ready_at in (None, NOW):
         ticket = Ticket(
