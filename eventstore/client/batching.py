@@ -14,8 +14,8 @@ Result = TypeVar("Result")
 class Batcher(Generic[Item, Result]):
     """Does items in batches, without a thread of its own and without waiting for company.
 
-    A caller that finds less than `at_once` at work does its item at once. Those who come meanwhile
-    wait; when a batch is done, the first of them does what has gathered, all in one go.
+    A caller that finds nobody at work does its item at once. Those who come meanwhile wait; when
+    the work is done, the first of them does what has gathered, all in one go.
 
     Args:
         work: from items to their results, in the same order. What it raises, every caller of
@@ -23,8 +23,8 @@ class Batcher(Generic[Item, Result]):
         batch_weight: at most so much in one batch (but always one item).
         waiting_weight: above so much waiting, the next item is refused.
         patience_seconds: how long an item waits for its turn.
-        at_once: so many batches at the same time; with more than one, `work` is called by so many
-            threads.
+        crowd: so many waiting are reason enough to do a second batch beside the first; never
+            more than two. None: never more than one.
     """
 
     def __init__(
@@ -34,10 +34,10 @@ class Batcher(Generic[Item, Result]):
         batch_weight: int,
         waiting_weight: int,
         patience_seconds: float,
-        at_once: int = 1,
+        crowd: int | None = None,
     ) -> None:
         self._work = work
-        self._at_once = at_once
+        self._crowd = crowd
         self._batch_weight = batch_weight
         self._waiting_weight = waiting_weight
         self._patience = patience_seconds
@@ -58,7 +58,7 @@ class Batcher(Generic[Item, Result]):
                 raise Overloaded
             self._queue.append(entry)
             self._waiting += weight
-            entry.leads = self._at_work < self._at_once
+            entry.leads = self._may_begin()
             self._at_work += entry.leads
         if entry.leads or self._leads_after_waiting(entry):
             self._lead(entry)
@@ -89,19 +89,23 @@ class Batcher(Generic[Item, Result]):
                 entry.error = error
         finally:
             with self._mutex:
+                self._at_work -= 1
                 following = next((entry for entry in self._queue if not entry.leads), None)
                 if following is not None:
-                    following.leads = True
-                else:
-                    self._at_work -= 1
+                    following.leads = self._may_begin()
+                    self._at_work += following.leads
             # The next batch begins before this one's callers are told.
-            if following is not None:
+            if following is not None and following.leads:
                 following.wake()
             for entry in batch:
                 entry.wake()
 
+    def _may_begin(self) -> bool:
+        if self._at_work == 0:
+            return True
+        return self._crowd is not None and self._at_work == 1 and len(self._queue) >= self._crowd
+
     def _take(self, leader: "_Entry[Item, Result]") -> "list[_Entry[Item, Result]]":
-        # Before it there are at most those who are to lead the other batches.
         self._queue.remove(leader)
         batch, weight = [leader], leader.weight
         while self._queue and not self._queue[0].leads:

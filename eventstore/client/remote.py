@@ -36,7 +36,7 @@ FIRST_PAUSE_SECONDS = 0.02
 LONGEST_PAUSE_SECONDS = 0.3
 AGGREGATES_PER_CALL = 200
 WAITING_CALLS = 4
-CALLS_AT_ONCE = 2
+CROWD = 12
 MAX_CALL_BYTES = wire.MAX_MESSAGE_BYTES - 64 * 1024
 
 
@@ -57,14 +57,14 @@ class RemoteEventStore:
     ) -> None:
         self._timeout = timeout_seconds
         self._channel = LazyChannel(address, tls)
-        # Appends that threads have in flight at the same time share a call. The second one is on
-        # its way while the server works on the first.
+        # Appends that threads have in flight at the same time share a call. A second call under way
+        # keeps the server busy, but two small ones cost more than one.
         self._appends = Batcher(
             self._append_together,
             batch_weight=MAX_CALL_BYTES,
             waiting_weight=WAITING_CALLS * MAX_CALL_BYTES,
             patience_seconds=timeout_seconds,
-            at_once=CALLS_AT_ONCE,
+            crowd=CROWD,
         )
 
     @classmethod

@@ -130,26 +130,30 @@ def test_many_threads_get_each_their_own_result() -> None:
     assert sorted(item for batch in work.batches for item in batch) == list(items)
 
 
-def test_as_many_batches_run_at_once_as_may() -> None:
+def test_a_crowd_is_not_kept_waiting() -> None:
     work = Doubling()
-    doing = batcher(work, at_once=2)
+    doing = batcher(work, crowd=3)
     with ThreadPoolExecutor(10) as pool:
         first = held_up(work, doing, pool)
-        second = pool.submit(doing.do, 2)
+        others = [pool.submit(doing.do, item) for item in (2, 3)]
+        waiting(doing, 2)
+        assert len(work.batches) == 1
+        others.append(pool.submit(doing.do, 4))
         while len(work.batches) < 2:
             threading.Event().wait(0.001)
-        others = [pool.submit(doing.do, item) for item in range(3, 9)]
-        waiting(doing, 6)
+        assert sorted(work.batches[1]) == [2, 3, 4]
+        # Two are at work, so that another crowd waits.
+        others += [pool.submit(doing.do, item) for item in (5, 6, 7, 8)]
+        waiting(doing, 4)
+        assert len(work.batches) == 2
         work.may_go_on.set()
-        assert [each.result() for each in (first, second)] == [2, 4]
-        assert [other.result() for other in others] == [6, 8, 10, 12, 14, 16]
-    assert sum(len(batch) for batch in work.batches) == 8
+        assert [each.result() for each in (first, *others)] == [2, 4, 6, 8, 10, 12, 14, 16]
+    assert sorted(item for batch in work.batches for item in batch) == [1, 2, 3, 4, 5, 6, 7, 8]
     assert doing.do(21) == 42
-    assert work.batches[-1] == [21]
 
 
-@pytest.mark.parametrize("at_once", [1, 2, 3])
-def test_never_more_batches_run_at_once_than_may(at_once: int) -> None:
+@pytest.mark.parametrize(("crowd", "limit"), [(None, 1), (1, 2), (5, 2)])
+def test_never_more_batches_run_at_once_than_may(crowd: int | None, limit: int) -> None:
     mutex, running, most = threading.Lock(), 0, 0
 
     def work(items: Sequence[int]) -> list[int]:
@@ -157,15 +161,16 @@ def test_never_more_batches_run_at_once_than_may(at_once: int) -> None:
         with mutex:
             running += 1
             most = max(most, running)
+        threading.Event().wait(0.0001)
         with mutex:
             running -= 1
         if len(items) % 5 == 0:
             raise ValueError(items)
         return list(items)
 
-    doing = Batcher(work, batch_weight=7, waiting_weight=1000, patience_seconds=10, at_once=at_once)
+    doing = Batcher(work, batch_weight=7, waiting_weight=1000, patience_seconds=10, crowd=crowd)
     with ThreadPoolExecutor(32) as pool:
         done = [pool.submit(doing.do, item) for item in range(2_000)]
         assert all(each.exception() or each.result() == item for item, each in enumerate(done))
-    assert 1 <= most <= at_once
+    assert most == limit
     assert (doing._at_work, doing._waiting, len(doing._queue)) == (0, 0, 0)
