@@ -41,6 +41,18 @@ def test_everything_is_applied_and_the_checkpoint_follows(
     eventually(lambda: checkpoint() == 503)
 
 
+def test_the_checkpoint_passes_what_does_not_concern_the_subscription(
+    log: InMemoryEventStore, publisher: Publisher, subscribe: Subscribe
+) -> None:
+    reactions = Reactions()
+    subscribe(Reactor({"order-created": reactions}))
+    for position in range(1, 31):
+        log.append([new_event("a", event_type="order-created" if position < 11 else "order-seen")])
+    eventually(lambda: len(reactions.seen) == 10)
+    eventually(lambda: checkpoint() == 30)
+    assert len(reactions.seen) == 10
+
+
 def test_two_workers_share_the_work_and_apply_everything_once(
     log: InMemoryEventStore, publisher: Publisher, subscribe: Subscribe
 ) -> None:

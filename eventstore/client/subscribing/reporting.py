@@ -36,6 +36,9 @@ class Reporter:
         self._eager = eager
         self._ticked = self._asked = self._told = 0.0
         self._asked_events = 0
+        # Of which stream, by its creation, and its last position when it was looked at.
+        self._seen: tuple[object, int] = (None, 0)
+        self._trails = False
         self._line_told: tuple[int, int | None] = (0, None)
         self._outage_since: float | None = None
         self._outage_told: tuple[str, float] = ("", 0.0)
@@ -60,7 +63,7 @@ class Reporter:
     ) -> None:
         """Move the checkpoint to what the broker knows as acknowledged; a line now and then."""
         now = self._ticked = time.monotonic()
-        busy = self._desk.events != self._asked_events or self.behind != 0
+        busy = self._desk.events != self._asked_events or self.behind != 0 or self._trails
         if self._eager or busy or now - self._asked >= BUSY_LINE_SECONDS:
             await self._ask(connection, binding, in_thread)
         self._recovered()
@@ -89,6 +92,11 @@ class Reporter:
         info = await connection.js.consumer_info(self._subscription.stream, binding.consumer)
         floor = info.ack_floor.stream_seq if info.ack_floor else 0
         self.behind = (info.num_pending or 0) + (info.num_ack_pending or 0)
+        created, last = self._seen
+        if self.behind == 0 and created == binding.created:
+            # The floor stands at the last event that concerns the subscription; of those that were
+            # on the stream when it was last looked at, none is left.
+            floor = max(floor, last)
         # Asked last: what the consumer has passed over is older than the first of the stream now.
         stream = await connection.js.stream_info(self._subscription.stream)
         if stream.created != binding.created:
@@ -98,6 +106,8 @@ class Reporter:
             self.behind += left
         else:
             await in_thread(lambda: Checkpoints(self._subscription).advance(binding.log_id, floor))
+        self._seen = stream.created, stream.state.last_seq
+        self._trails = self.behind == 0 and floor < stream.state.last_seq
         self._asked, self._asked_events = time.monotonic(), events
 
     def _recovered(self) -> None:
