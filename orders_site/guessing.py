@@ -1,4 +1,4 @@
-"""Who failed to show a valid token or password lately, so that nobody can try without end."""
+"""Who failed to log in lately, so that nobody can try passwords without end."""
 
 import ipaddress
 import threading
@@ -9,8 +9,6 @@ from django.conf import settings
 from django.http import HttpRequest
 
 WINDOW_SECONDS = 300.0
-# Tokens can't be guessed; this keeps a client that is set up wrongly from costing a query a call.
-TOKEN_FAILURES = 100
 MOST_ADDRESSES = 10_000
 
 
@@ -62,7 +60,6 @@ class Failures:
             self._counts.clear()
 
 
-token_failures = Failures(TOKEN_FAILURES)
 login_failures = Failures(settings.LOGIN_FAILURES)
 
 

@@ -9,7 +9,7 @@ from eventstore.client.connection import use
 from eventstore.client.memory import InMemoryEventStore
 from orders_site import authentication
 from orders_site.authentication import RecentClients
-from orders_site.guessing import TOKEN_FAILURES, login_failures, token_failures
+from orders_site.guessing import login_failures
 from orders_site.ordering import schema
 from orders_site.ordering.models import ApiClient, token_hash
 
@@ -26,11 +26,9 @@ class Clock:
 @pytest.fixture(autouse=True)
 def clean():
     use(InMemoryEventStore())
-    token_failures.clear()
     login_failures.clear()
     yield
     use(None)
-    token_failures.clear()
     login_failures.clear()
 
 
@@ -99,17 +97,10 @@ def test_a_call_with_a_known_token_costs_no_query(django_assert_num_queries) -> 
         assert place(token).status_code == 201
 
 
-def test_invalid_tokens_are_answered_429_in_the_end_but_a_known_client_never_is() -> None:
-    _, known = ApiClient.issue("known")
-    _, new = ApiClient.issue("new")
-    assert place(known).status_code == 201
-    answers = [place("ord_" + "x" * 43).status_code for _ in range(TOKEN_FAILURES + 1)]
-    assert answers == [401] * TOKEN_FAILURES + [429]
-    assert place(known).status_code == 201
-    refused = place(new)
-    assert refused.status_code == 429
-    assert refused["Content-Type"] == "application/problem+json"
-    assert 0 < int(refused["Retry-After"]) <= 300
+def test_a_client_is_not_kept_out_by_those_who_try_tokens() -> None:
+    _, token = ApiClient.issue("shop")
+    assert {place("ord_" + "x" * 43).status_code for _ in range(200)} == {401}
+    assert place(token).status_code == 201
 
 
 def test_a_request_with_a_token_has_no_session_and_all_security_headers() -> None:
