@@ -190,7 +190,7 @@ def _write(before: Mapping[str, OrderView], after: Mapping[str, OrderView], log_
     locked = rows.locked(changed)
     if any(locked.get(order_id) != before[order_id] for order_id in changed):
         raise rows.RowsMoved
-    rows.write(locked, after, log_id)
+    rows.write_anew(locked, after, log_id)
 
 
 def _looked_up(store: EventStore, after: str) -> Iterator[tuple[list[Standing], set[str]]]:

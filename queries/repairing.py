@@ -60,7 +60,7 @@ def _rewritten(store: EventStore, ids: Sequence[str], log_id: UUID) -> list[Diff
         for order_id, events in histories(store, ids).items()
         if (view := fold_readable(events))
     }
-    rows.write(stored, views, log_id)
+    rows.write_anew(stored, views, log_id)
     rows.replace_items(
         [
             views[order_id]

@@ -38,6 +38,7 @@ _ITEMS = f"""
 SELECT order_id, {", ".join(ITEM_COLUMNS)} FROM {OrderItemRow._meta.db_table}
 WHERE order_id = ANY(%s) ORDER BY order_id, line
 """  # noqa: S608
+_DELETE_ITEMS = f"DELETE FROM {OrderItemRow._meta.db_table} WHERE order_id = ANY(%s)"  # noqa: S608
 
 
 def versions(order_ids: Collection[str]) -> dict[str, int]:
@@ -78,16 +79,24 @@ def write(before: Mapping[str, OrderView], after: Mapping[str, OrderView], log_i
     add_to_summaries(deltas([(before.get(order_id), after[order_id]) for order_id in ids]))
 
 
+def write_anew(
+    before: Mapping[str, OrderView], after: Mapping[str, OrderView], log_id: UUID
+) -> None:
+    """`write`, even if somebody emptied the orders' table by hand and left their items behind."""
+    _delete_items(after.keys() - before.keys())
+    write(before, after, log_id)
+
+
 def replace_items(views: Collection[OrderView]) -> None:
     """Write the items of stored orders anew."""
-    OrderItemRow.objects.filter(order_id__in=[view.order_id for view in views]).delete()
+    _delete_items([view.order_id for view in views])
     bulk.insert_absent(OrderItemRow, [row for view in views for row in _item_rows(view)])
 
 
 def remove(views: Collection[OrderView]) -> None:
     """Delete stored orders, and take what they contributed out of the summaries."""
     ids = [view.order_id for view in views]
-    OrderItemRow.objects.filter(order_id__in=ids).delete()
+    _delete_items(ids)
     # Raw: the items are gone, and the ORM would look for them again.
     rows = OrderRow.objects.filter(order_id__in=ids)
     rows._raw_delete(rows.db)
@@ -142,6 +151,12 @@ def _rows(sql: str, order_ids: Collection[str]) -> list[Any]:
     with connections[DATABASE].cursor() as cursor:
         cursor.execute(sql, [list(order_ids)])
         return cursor.fetchall()
+
+
+def _delete_items(order_ids: Collection[str]) -> None:
+    if order_ids:
+        with connections[DATABASE].cursor() as cursor:
+            cursor.execute(_DELETE_ITEMS, [list(order_ids)])
 
 
 def _contributes(view: OrderView) -> tuple[Any, ...]:

@@ -2,7 +2,8 @@
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from random import Random
 
 import pytest
@@ -12,6 +13,7 @@ from tests.chaos.customers import ORDINARY, SLOW_TO_SETTLE, TROUBLED, Customer, 
 from tests.chaos.judging import judge, wait_until_quiet
 from tests.chaos.observing import Observer
 from tests.chaos.plan import Plan
+from tests.chaos.weighing import check_weights, weigh
 from tests.e2e.system import System, eventually
 
 pytest_plugins = ["tests.chaos.telling"]
@@ -27,6 +29,7 @@ SHORT_STORM = (
     "kill orderquery-store1",
 )
 ORDERS_BETWEEN = 8
+ORDERS_IN_PEACE = 40
 # The longest deadline, the time a lost charge may be on its way, and a minute (I3).
 QUIET_SECONDS = 240
 
@@ -57,15 +60,18 @@ def stormy(request: pytest.FixtureRequest) -> Iterator[System]:
 
 @pytest.mark.timeout(6 * 3600)
 def test_after_a_storm_every_invariant_holds(stormy: System, chaos: Plan) -> None:
-    requests: list[Request] = []
     calamities = Calamities(stormy, chaos.dice)
     observer = Observer(stormy)
     try:
+        requests = requests_in_peace(stormy, chaos)
+        wait_until_quiet(stormy, QUIET_SECONDS)
+        base = weigh(stormy)
         for number in range(chaos.rounds(1)):
             requests += requests_of_a_storm(stormy, chaos, calamities)
             seconds = wait_until_quiet(stormy, QUIET_SECONDS)
             log = judge(stormy, requests)
             observer.check(log)
+            check_weights(stormy, base)
             chaos.tell(
                 f"storm {number + 1}: {sum(calamities.happened.values())} calamities, quiet "
                 f"{seconds:.0f} s after healing, {len(log)} events, "
@@ -77,33 +83,46 @@ def test_after_a_storm_every_invariant_holds(stormy: System, chaos: Plan) -> Non
     chaos.tell(f"{dict(calamities.happened)}; {dict(ends)}")
 
 
-def requests_of_a_storm(system: System, chaos: Plan, calamities: Calamities) -> list[Request]:
-    """Have customers order in the midst of calamities; all that they asked for."""
-    prices = ORDINARY * 2 + TROUBLED + (SLOW_TO_SETTLE if chaos.is_long else ())
-    cancels = prices if chaos.is_long else ORDINARY
-    customers = [
-        Customer(system, Random(chaos.dice.random()), prices=prices, cancels=cancels)
-        for _ in range(CUSTOMERS)
-    ]
-
-    def asked() -> list[Request]:
-        return [request for customer in customers for request in customer.requests]
-
-    try:
-        if chaos.is_long:
-            calamities.storm(STORM_SECONDS)
-        else:
-            for name in SHORT_STORM:
-                until_more_orders(asked)
-                calamities.strike(name)
-    finally:
-        calamities.heal()
-        for customer in customers:
-            customer.stop()
-    assert [line for customer in customers for line in customer.complaints] == []
+def requests_in_peace(system: System, chaos: Plan) -> list[Request]:
+    """Have customers order until every part has opened what it works with; what they asked for."""
+    with customers(system, chaos, ORDINARY, ORDINARY) as asked:
+        until_more_orders(asked, ORDERS_IN_PEACE)
     return asked()
 
 
-def until_more_orders(asked: Callable[[], list[Request]]) -> None:
-    wanted = len(asked()) + ORDERS_BETWEEN
+def requests_of_a_storm(system: System, chaos: Plan, calamities: Calamities) -> list[Request]:
+    """Have customers order in the midst of calamities; all that they asked for."""
+    prices = ORDINARY * 2 + TROUBLED + (SLOW_TO_SETTLE if chaos.is_long else ())
+    with customers(system, chaos, prices, prices if chaos.is_long else ORDINARY) as asked:
+        try:
+            if chaos.is_long:
+                calamities.storm(STORM_SECONDS)
+            else:
+                for name in SHORT_STORM:
+                    until_more_orders(asked, ORDERS_BETWEEN)
+                    calamities.strike(name)
+        finally:
+            calamities.heal()
+    return asked()
+
+
+@contextmanager
+def customers(
+    system: System, chaos: Plan, prices: Sequence[str], cancels: Collection[str]
+) -> Iterator[Callable[[], list[Request]]]:
+    """Customers who order all the time; the function tells what they have asked for."""
+    ordering = [
+        Customer(system, Random(chaos.dice.random()), prices=prices, cancels=cancels)
+        for _ in range(CUSTOMERS)
+    ]
+    try:
+        yield lambda: [request for customer in ordering for request in customer.requests]
+    finally:
+        for customer in ordering:
+            customer.stop()
+    assert [line for customer in ordering for line in customer.complaints] == []
+
+
+def until_more_orders(asked: Callable[[], list[Request]], number: int) -> None:
+    wanted = len(asked()) + number
     eventually(lambda: len(asked()) >= wanted, "more orders")

@@ -58,6 +58,7 @@ def spoil(order_id, random):
             lambda: items.update(quantity=77),
             lambda: items.delete(),
             lambda: (items.delete(), row.delete()),
+            lambda: (items.update(quantity=77), row._raw_delete("queries")),
         ]
     )()
 
@@ -83,6 +84,21 @@ def test_whatever_rows_there_were_a_rebuild_in_parts_of_any_size_gives_the_fold(
     Rebuild(store, silently).run()
     assert_query_model_is(events)
     assert Rebuild(store, silently).run() == 0
+
+
+@pytest.mark.parametrize("copied_from", [1, 10**6])
+def test_items_that_somebody_left_behind_when_emptying_the_orders_give_way(
+    monkeypatch, copied_from
+):
+    monkeypatch.setattr(bulk, "COPY_ROWS", copied_from)
+    store = InMemoryEventStore()
+    for number in range(5):
+        append_history(store, f"order-{number}", LIFE)
+    deliver(OrderProjector(store), store, all_events(store))
+    OrderItemRow.objects.update(quantity=77)
+    OrderRow.objects.all()._raw_delete("queries")
+    Rebuild(store, silently).run()
+    assert_query_model_is(all_events(store))
 
 
 class Breaking(InMemoryEventStore):

@@ -1,13 +1,16 @@
 """An outage is no fault of a message: it is told apart, raised, and counts against nothing."""
 
+from threading import Barrier
+
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connections
 
 from eventstore.client import RetryLater, TransientError
+from eventstore.client.events import Event
 from eventstore.client.memory import InMemoryEventStore
 from eventstore.client.outages import is_outage
 from eventstore.client.subscribing.delivery import Done, Later
-from payments.models import ParkedMessage
+from payments.models import ParkedMessage, Payment
 from tests.integration.desks import (
     Settled,
     all_done,
@@ -94,6 +97,37 @@ def test_an_outage_for_one_message_does_not_hold_up_the_others(log: InMemoryEven
         with pytest.raises(TransientError):
             work.handle(deliveries(log), settled)
     assert settled == {2: Done(), 3: Done()}
+
+
+def test_a_database_that_came_back_is_one_outage_for_all_threads(log: InMemoryEventStore) -> None:
+    threads = 4
+    together = Barrier(threads)
+
+    def ask(event: Event) -> None:
+        if event.aggregate_id.startswith("all"):
+            together.wait(10)
+        Payment.objects.exists()
+
+    work = desk(log, reactor(Reactions(ask)), threads=threads)
+    for number in range(threads):
+        fill(log, f"all-{number}")
+    assert all_done(handled(work, deliveries(log)))
+    with connections["payments"].cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    outages = 0
+    for number in range(4 * threads):
+        begun = log.head().position
+        for id_ in (f"{number}-a", f"{number}-b"):
+            fill(log, id_)
+        try:
+            handled(work, deliveries(log)[begun:])
+        except OperationalError:
+            outages += 1
+    work.close()
+    assert outages == 1
 
 
 def test_a_worker_that_is_stopped_leaves_the_rest_of_its_batch(log: InMemoryEventStore) -> None:

@@ -49,8 +49,8 @@ class WholeSystem:
         self.gateway = gateway
 
     @contextmanager
-    def running(self, *, publisher: bool = True) -> Iterator[None]:
-        """Publisher and a worker of each context, stopped at the end."""
+    def running(self, *, publisher: bool = True, keep: int = 0) -> Iterator[None]:
+        """Publisher and a worker of each context, stopped at the end; NATS keeps `keep` events."""
         commands = (
             subscribe_ordering.Command(),
             subscribe_payments.Command(),
@@ -60,7 +60,11 @@ class WholeSystem:
         with ExitStack() as stack:
             if publisher:
                 running = Publisher(
-                    self.store, streams=[STREAM], nats_url=self.broker.url, refused_seconds=0.3
+                    self.store,
+                    streams=[STREAM],
+                    nats_url=self.broker.url,
+                    keep=keep,
+                    refused_seconds=0.3,
                 )
                 running.start()
                 stack.callback(running.stop)

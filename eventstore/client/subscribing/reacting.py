@@ -66,6 +66,10 @@ class Reacting:
         # for one message only (a gateway that knows nothing of it yet) holds up no other.
         self._suspects: set[int] = set()
         self._read_at = 0.0
+        # How many outages there were, and of how many a thread knows: what one found dead is dead
+        # for those that rested meanwhile.
+        self._outages = 0
+        self._own = threading.local()
 
     def take(self, jobs: Sequence[Job], failing: Sequence[ParkedMessage]) -> None:
         """React to each notice and settle it; an outage is raised, the rest stays unsettled."""
@@ -85,6 +89,7 @@ class Reacting:
         for each in self._run(list(work.values()), histories):
             key = (each.cause.aggregate_id, each.cause.version)
             if each.error is not None and is_outage(each.error):
+                self._outages += 1
                 self._suspect(each.job)
                 outage = outage or each.error
             else:
@@ -171,6 +176,9 @@ class Reacting:
                 yield each
 
     def _react_to_all(self, group: Group, histories: Histories) -> Iterator[_Reacted]:
+        if getattr(self._own, "outages", 0) != self._outages:
+            self._own.outages = self._outages
+            close_old_connections()
         for job, cause in group:
             if self._stopping():
                 return
