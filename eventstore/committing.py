@@ -1,6 +1,7 @@
 """Group commit: what many callers append to a stream, in one transaction."""
 
 import logging
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -39,7 +40,7 @@ class StreamCommitter:
         self._commits = commits
         self._head: StreamHead | None = None
         # The last used ones, the oldest first.
-        self._tips: dict[str, AggregateTip] = {}
+        self._tips: OrderedDict[str, AggregateTip] = OrderedDict()
 
     def commit(self, groups: Sequence[Sequence[Append]]) -> list[Outcomes]:
         """The outcomes of each group's appends, which are valid and of this stream.
@@ -101,10 +102,10 @@ class StreamCommitter:
 
     def _remember(self, tips: Mapping[str, AggregateTip]) -> None:
         for aggregate_id, tip in tips.items():
-            self._tips.pop(aggregate_id, None)
             self._tips[aggregate_id] = tip
+            self._tips.move_to_end(aggregate_id)
         while len(self._tips) > MAX_TIPS:
-            del self._tips[next(iter(self._tips))]
+            self._tips.popitem(last=False)
 
 
 def _decide(

@@ -113,7 +113,9 @@ class LogDatabase:
             with self._limited(connection), _cursor(connection) as cursor:
                 return work(cursor)
         except Error as error:
-            if verdict(error) is not Verdict.FAULT:
+            if verdict(error) is Verdict.FAULT:
+                self._say(error)
+            else:
                 self._may_run_again(connection, error)
             return None
 

@@ -31,7 +31,8 @@ class Extent:
     Args:
         log_id: that the stream bears; empty if it names none.
         last: the stream's last position.
-        agreed: up to here both have the same events, from as far back as was looked at.
+        agreed: up to here both have the same events, as far as the stream tells: it may have kept
+            only its last ones. 0 if they have nothing in common.
         ahead: beyond that the stream has events of the log that it bears the id of.
     """
 
@@ -66,6 +67,8 @@ class StreamCopy:
 
     def messages(self, first: int, last: int) -> Iterator[Msg]:
         """The messages of these positions, as far as they are there; a page of them in memory."""
+        info = self._ask(jetstream.find(self._connection, self.stream))
+        first = max(first, info.state.first_seq if info else last + 1)
         while first <= last:
             upto = min(first + MESSAGES - 1, last)
             yield from self._ask(jetstream.messages(self._connection, self.stream, first, upto))
@@ -86,6 +89,9 @@ class StreamCopy:
         """Looked for from where the shorter one ends, back to a page without a difference."""
         bottom = max(found.first, 1)
         agreed = last = min(found.last, head.position)
+        if last < bottom:
+            # NATS has none of the log's positions: that contradicts nothing, and proves nothing.
+            return agreed if pages is None else 0
         while last >= bottom:
             if pages == 0:
                 return 0
@@ -98,14 +104,16 @@ class StreamCopy:
                 break
             agreed, last = wrong[0] - 1, first - 1
             pages = None if pages is None else pages - 1
-        return agreed
+        # Where all that NATS has is different, nobody knows since when.
+        return agreed if agreed >= bottom else 0
 
     def _is_ahead(self, found: Found, agreed: int) -> bool:
         """Whether any message after `agreed` is genuine; strangers are the publisher's business."""
         source = f"/eventstore/{self.stream}/{found.log_id}"
+        first = max(agreed + 1, found.first)
         return any(
             (message.headers or {}).get("ce-source") == source
-            for message in self.messages(agreed + 1, min(found.last, agreed + MESSAGES))
+            for message in self.messages(first, min(found.last, first + MESSAGES - 1))
         )
 
     def _ask(self, question: Coroutine[Any, Any, T]) -> T:

@@ -11,6 +11,7 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from eventstore.client.errors import TransientError
+from eventstore.client.subscribing.racing import within
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,19 @@ class BrokerAway(TransientError):
     """NATS can't be reached."""
 
 
+class _Client(Client):
+    """nats-py reads nothing more, and says nothing, after a message that it can't decode."""
+
+    async def _process_msg(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes
+    ) -> None:
+        subject = subject.decode(errors="replace").encode()
+        try:
+            await super()._process_msg(sid, subject, reply, data, headers)
+        except (ValueError, IndexError):
+            await super()._process_msg(sid, subject, reply, data, b"")
+
+
 class Connection:
     """One session with a NATS server: when it is lost it stays lost, and a new one is opened.
 
@@ -35,7 +49,7 @@ class Connection:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.client = Client()
+        self.client: Client = _Client()
         self._lost = asyncio.Event()
 
     @property
@@ -77,7 +91,9 @@ class Connection:
 
     async def raise_when_lost(self) -> NoReturn:
         """Wait until the connection is lost, and raise BrokerAway."""
-        await self._lost.wait()
+        # nats-py forgets to say so when what it still had to send fails while it closes.
+        while not (await within(PING_SECONDS, self._lost) or self.client.is_closed):
+            pass
         raise BrokerAway("the connection was lost")
 
     async def _on_closed(self) -> None:

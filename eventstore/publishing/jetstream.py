@@ -127,7 +127,7 @@ async def identities(connection: Connection, stream: str, first: int, last: int)
 async def messages(
     connection: Connection, stream: str, first: int, last: int, *, headers_only: bool = False
 ) -> list[Msg]:
-    """The messages from `first` to `last`; fewer when the stream changes meanwhile."""
+    """The messages from `first` to `last`; fewer if the stream changes or is trimmed meanwhile."""
     consumer = await connection.js.add_consumer(
         stream,
         api.ConsumerConfig(
@@ -144,14 +144,14 @@ async def messages(
     found: list[Msg] = []
     async with pulling(connection, stream, consumer.name, wanted) as puller:
         with contextlib.suppress(ConsumerGone):
-            while len(found) < wanted:
+            while not found or found[-1].metadata.sequence.stream < last:
                 arrived = await puller.take(wanted - len(found), REQUEST_TIMEOUT_SECONDS)
                 if not arrived:
                     break
                 found += arrived
     with contextlib.suppress(nats.js.errors.NotFoundError):
         await connection.js.delete_consumer(stream, consumer.name)
-    return found
+    return [message for message in found if message.metadata.sequence.stream <= last]
 
 
 def identity_of(message: Msg) -> Identity:

@@ -15,6 +15,7 @@ from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
 from eventstore.client.events import Event, StreamHead
 from eventstore.client.notice import header_lines, source_of, subject_of
+from eventstore.client.subscribing.racing import raise_if_cancelled
 
 WRONG_LAST_SEQUENCE = 10071
 
@@ -84,7 +85,10 @@ async def write(client: Client, frames: Sequence[bytes]) -> None:
     if not client.is_connected:
         raise nats.errors.ConnectionClosedError
     await client._send_command(b"".join(frames))
+    # A cancellation, and so the end of the caller's patience, nats-py swallows in either.
+    raise_if_cancelled()
     await client._flush_pending(force_flush=True)
+    raise_if_cancelled()
 
 
 class Acknowledgements(Parser):

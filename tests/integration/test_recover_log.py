@@ -97,7 +97,9 @@ def all_is_well(system: WholeSystem) -> None:
     check_log(events)
     check_causes(events)
     check_orders([event for event in events if event.aggregate_type == "order"])
-    assert system.broker.ids() == [str(event.event_id) for event in events]
+    ids = system.broker.ids()
+    assert ids
+    assert ids == [str(event.event_id) for event in events[-len(ids) :]]
     call_command("verify_log", stdout=StringIO(), stderr=StringIO())
     call_command("verify_queries", stdout=StringIO())
     for row in [*OrderRow.objects.all(), *OrderSaga.objects.all()]:
@@ -214,6 +216,52 @@ def test_a_log_that_was_written_to_after_it_came_back(system, reports) -> None:
     listed = (reports / f"lost-events-ORDERS-{backup}.jsonl").read_text().splitlines()
     assert {json.loads(line)["aggregate_id"] for line in listed} >= {orders["new-by-hand"]}
     assert json.loads(listed[0])["position"] > backup
+
+
+KEEP = 4
+
+
+def orders_of_which_nats_keeps_little(system: WholeSystem) -> int:
+    """Orders before and after a backup; its position, which is before what NATS has."""
+    with system.running(keep=KEEP):
+        system.place("old")
+        system.settled()
+        backup = system.store.head().position
+        for number in range(4):
+            system.place(f"new-{number}")
+        system.settled()
+    assert system.broker.last() - KEEP > backup + 1
+    tampering.cut_tail(system.store, backup)
+    return backup
+
+
+def test_what_nats_keeps_no_more_is_given_up(system, reports) -> None:
+    backup = orders_of_which_nats_keeps_little(system)
+    said = recover()
+    assert f"up to position {backup};" in said
+    assert f" {KEEP} events that NATS has are lost" in said
+    listed = (reports / f"lost-events-ORDERS-{backup}.jsonl").read_text().splitlines()
+    assert len({json.loads(line)["event_id"] for line in listed}) == len(listed) == KEEP
+    with system.running(keep=KEEP):
+        order = system.place("new-1")
+        system.settled()
+        eventually(lambda: system.types(order)[-1] == "order-approved")
+        system.settled()
+    all_is_well(system)
+
+
+def test_a_log_that_went_on_and_differs_from_all_that_nats_kept(system, reports) -> None:
+    """Nobody knows since when: what was seen of it counts for nothing."""
+    backup = orders_of_which_nats_keeps_little(system)
+    for number in range(system.broker.last() - backup + 1):
+        system.place(f"afterwards-{number}")
+    assert "up to position 0;" in recover()
+    with system.running(keep=KEEP):
+        system.settled()
+        order = system.place("new-1")
+        eventually(lambda: system.types(order)[-1] == "order-approved")
+        system.settled()
+    all_is_well(system)
 
 
 def test_without_nats_the_contexts_alone_tell(system, reports) -> None:

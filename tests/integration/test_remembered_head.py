@@ -112,6 +112,12 @@ def test_an_aborted_append_is_decided_under_the_lock(store, error):
     assert any("FOR UPDATE" in each for each in sent)
 
 
+def test_a_database_that_does_not_take_the_one_statement_is_told_of_and_does_without(store, caplog):
+    with statements(errors.FeatureNotSupported):
+        assert store.append([new_event("a")], 1).positions == (2,)
+    assert "0A000" in caplog.text
+
+
 def test_what_another_server_appended_is_seen(store):
     other = SqlEventStore()
     for version in range(2, 12):
@@ -169,6 +175,29 @@ def test_a_log_that_was_set_back_is_not_continued_from_memory(store):
         before.hash,
     )
     assert store.append([new_event("a")]) == Appended(versions=(2,), positions=(2,))
+
+
+def test_a_log_that_was_set_back_is_not_continued_for_other_aggregates_either(store):
+    store.append([new_event("b")], 0)
+    before = store.head()
+    store.append(new_events(2, "b"))
+    tampering.delete(3, 4)
+    tampering.run_sql(
+        "UPDATE eventstore_stream SET position = %s, hash = %s WHERE name = 'ORDERS'",
+        before.position,
+        before.hash,
+    )
+    store.append([new_event("a")])
+    assert store.append([new_event("b")]) == Appended(versions=(2,), positions=(4,))
+
+
+def test_a_log_under_a_new_id_is_not_continued_from_memory(store):
+    head = store.head()
+    tampering.run_sql("UPDATE eventstore_stream SET log_id = gen_random_uuid()")
+    with statements() as sent:
+        store.append([new_event("a")])
+    assert any("FOR UPDATE" in each for each in sent)
+    assert store.head().log_id != head.log_id
 
 
 def test_a_log_that_was_replaced_by_one_of_the_same_length_is_not_continued_from_memory(store):

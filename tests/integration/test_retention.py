@@ -7,6 +7,7 @@ import pytest
 from eventstore.client import Event, TransientError
 from eventstore.client.memory import InMemoryEventStore
 from eventstore.client.subscription import Reactor
+from eventstore.publishing.jetstream import find
 from tests.integration.broker import STREAM, Broker
 from tests.integration.handlers import Failing, Ledger, Reactions
 from tests.integration.messaging import (
@@ -38,10 +39,8 @@ def grow(log: InMemoryEventStore, count: int) -> None:
 
 def extent(broker: Broker) -> tuple[int, int]:
     """The first and the last position that the stream has; (0, -1) without a stream."""
-    if broker.last() < 0:
-        return 0, -1
-    state = broker.js(lambda js: js.stream_info(STREAM)).state
-    return state.first_seq, state.last_seq
+    info = broker.ask(lambda connection: find(connection, STREAM))
+    return (info.state.first_seq, info.state.last_seq) if info else (0, -1)
 
 
 def kept(broker: Broker, log: InMemoryEventStore, keep: int = KEEP) -> None:

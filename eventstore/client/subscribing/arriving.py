@@ -58,7 +58,7 @@ class Arrivals(Parser):
             self._take(
                 Msg(
                     _client=self.nc,
-                    subject=words[0].decode(),
+                    subject=words[0].decode(errors="replace"),
                     reply=words[2].decode(),
                     data=received[body:end],
                     headers=_parsed(received[headers + len(_VERSION) : body]),

@@ -61,19 +61,21 @@ async def bind(connection: Connection, subscription: Subscription, in_thread: In
     metadata = stream.config.metadata or {}
     log_id = _log_id(subscription, metadata)
     checkpoint = await in_thread(lambda: _checkpoint(subscription, log_id))
+    after = checkpoint.position
     try:
         info = await connection.js.consumer_info(subscription.stream, subscription.name)
         if _is_stale(info, checkpoint):
             await connection.js.delete_consumer(subscription.stream, subscription.name)
-            raise nats.js.errors.NotFoundError
-        await _follow_types(connection, subscription, info.config)
+            await _create(connection, subscription, after + 1, stream)
+        else:
+            await _follow_types(connection, subscription, info.config)
     except nats.js.errors.NotFoundError:
-        after = checkpoint.position
+        # Its first on this stream: what it saw of the one before may not have been the log.
         wrong_from = metadata.get("refilled_from", "")
         if wrong_from.isdigit() and int(wrong_from) <= after:
             after = int(wrong_from) - 1
             await in_thread(lambda: Checkpoints(subscription).rewind(log_id, after))
-        await _create(connection, subscription, after + 1)
+        await _create(connection, subscription, after + 1, stream)
     return Binding(log_id, subscription.name, stream.created)
 
 
@@ -130,7 +132,9 @@ def _filter(subscription: Subscription) -> list[str] | None:
             return None
 
 
-async def _create(connection: Connection, subscription: Subscription, start: int) -> None:
+async def _create(
+    connection: Connection, subscription: Subscription, start: int, seen: api.StreamInfo
+) -> None:
     logger.info("%s: new consumer, from position %d on", subscription.worker, start)
     config = api.ConsumerConfig(
         name=subscription.name,
@@ -148,6 +152,10 @@ async def _create(connection: Connection, subscription: Subscription, start: int
     except nats.js.errors.APIError:
         # Another worker was faster, from a checkpoint a little older or newer: take its consumer.
         await connection.js.consumer_info(subscription.stream, subscription.name)
+    if (await connection.js.stream_info(subscription.stream)).created != seen.created:
+        # Whether to go back was decided by what the stream before this one said.
+        await connection.js.delete_consumer(subscription.stream, subscription.name)
+        raise NotYet(f"the NATS stream {subscription.stream} was made anew meanwhile")
 
 
 async def _follow_types(

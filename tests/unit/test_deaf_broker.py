@@ -1,0 +1,69 @@
+"""A broker that greets and then says and reads nothing more, and a connection that is gone."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from eventstore.client import broker
+from eventstore.client.broker import BrokerAway, connected
+from eventstore.client.memory import InMemoryEventStore
+from eventstore.publishing import sending
+from tests.contract.new_events import new_event
+
+
+@pytest.mark.parametrize("events", [1, 40])
+def test_a_broker_that_reads_nothing_is_waited_for_no_longer_than_its_answers(
+    monkeypatch: pytest.MonkeyPatch, events: int
+) -> None:
+    """More than the sockets hold: the writing is what hangs, and nats-py is deaf meanwhile."""
+    monkeypatch.setattr(sending, "ACKNOWLEDGE_SECONDS", 0.2)
+    log = InMemoryEventStore()
+    for number in range(events):
+        log.append([new_event(f"order-{number}", data=f'"{"x" * 200_000}"')])
+
+    async def publish() -> None:
+        async with deaf_broker() as url, connected(url, "test") as connection:
+            async with asyncio.timeout(10), sending.sending(connection, log.head()) as sender:
+                await sender.send(list(log.read_stream()))
+
+    with pytest.raises(BrokerAway, match="not acknowledged"):
+        asyncio.run(publish())
+
+
+def test_a_connection_is_lost_also_when_nats_py_does_not_say_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(broker, "PING_SECONDS", 0.01)
+
+    async def lose() -> None:
+        async with deaf_broker() as url, connected(url, "test") as connection:
+            connection.client._closed_cb = None
+            await connection.client.close()
+            async with asyncio.timeout(10):
+                await connection.raise_when_lost()
+
+    with pytest.raises(BrokerAway, match="lost"):
+        asyncio.run(lose())
+
+
+@contextlib.asynccontextmanager
+async def deaf_broker() -> AsyncIterator[str]:
+    """The URL of a server that greets a client and then reads nothing."""
+    ended = asyncio.Event()
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        info = {"server_id": "deaf", "version": "2.11.0", "headers": True, "max_payload": 1 << 20}
+        writer.write(b"INFO %b\r\n" % json.dumps(info).encode())
+        await reader.readuntil(b"PING\r\n")
+        writer.write(b"PONG\r\n")
+        await ended.wait()
+        writer.close()
+
+    async with await asyncio.start_server(greet, "127.0.0.1", 0, limit=4096) as server:
+        try:
+            yield f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        finally:
+            ended.set()
