@@ -40,6 +40,7 @@ class Supervisor:
         self.stopping = threading.Event()
         self._parts: list[Part] = []
         self._keepers: list[threading.Thread] = []
+        self._starting: set[str] = set()
 
     def start(self, stage: Sequence[Part]) -> None:
         """Start the parts of a stage side by side and keep them running from then on.
@@ -50,12 +51,16 @@ class Supervisor:
         self._parts.extend(stage)
         with ThreadPoolExecutor(max(1, len(stage))) as pool:
             try:
-                for started in [pool.submit(part.start) for part in stage]:
+                for started in [pool.submit(self._begin, part) for part in stage]:
                     started.result()
             except BaseException:
-                # Ends the waits of those that are still starting.
-                for part in stage:
-                    part.stop()
+                self.stopping.set()
+                # Ends the waits of those that are still starting. One may launch its process only
+                # after it was told to stop, so they are told until none is left.
+                while self._starting:
+                    for part in stage:
+                        part.stop()
+                    time.sleep(0.05)
                 raise
         for part in stage:
             keeper = threading.Thread(target=self._keep, args=[part], name=part.name, daemon=True)
@@ -69,6 +74,14 @@ class Supervisor:
             keeper.join()
         while self._parts:
             self._parts.pop().stop()
+
+    def _begin(self, part: Part) -> None:
+        self._starting.add(part.name)
+        try:
+            if not self.stopping.is_set():
+                part.start()
+        finally:
+            self._starting.discard(part.name)
 
     def _keep(self, part: Part) -> None:
         backoff, since = FIRST_BACKOFF_SECONDS, time.monotonic()

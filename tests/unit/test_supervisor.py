@@ -1,0 +1,71 @@
+"""The supervisor's start, when a part fails or the whole is told to stop meanwhile."""
+
+import threading
+
+import pytest
+
+from orders_site.embedded.process import EmbeddedServerError
+from orders_site.embedded.supervisor import Supervisor
+
+PATIENCE_SECONDS = 20.0
+
+
+class Late:
+    """A part that launches its process only after it was first told to stop."""
+
+    name = "late"
+
+    def __init__(self) -> None:
+        self.starting, self.told, self.stopped = (threading.Event() for _ in range(3))
+        self.launched = False
+
+    def start(self) -> None:
+        self.starting.set()
+        assert self.told.wait(PATIENCE_SECONDS)
+        self.launched = True
+        assert self.stopped.wait(PATIENCE_SECONDS), "nobody stopped what it launched"
+        raise EmbeddedServerError("ended at its start")
+
+    def stop(self) -> None:
+        if self.launched:
+            self.stopped.set()
+        self.told.set()
+
+    def is_running(self) -> bool:
+        return self.launched and not self.stopped.is_set()
+
+
+class Broken:
+    """A part that can't start."""
+
+    name = "broken"
+
+    def __init__(self, after: threading.Event) -> None:
+        self.after = after
+
+    def start(self) -> None:
+        assert self.after.wait(PATIENCE_SECONDS)
+        raise EmbeddedServerError("the port is taken")
+
+    def stop(self) -> None:
+        pass
+
+    def is_running(self) -> bool:
+        return False
+
+
+def test_what_is_launched_after_the_order_to_stop_is_stopped_too() -> None:
+    late = Late()
+    supervisor = Supervisor()
+    with pytest.raises(EmbeddedServerError, match="the port is taken"):
+        supervisor.start([Broken(late.starting), late])
+    assert late.stopped.is_set()
+    supervisor.stop()
+
+
+def test_nothing_is_started_once_the_supervisor_stops() -> None:
+    late = Late()
+    supervisor = Supervisor()
+    supervisor.stop()
+    supervisor.start([late])
+    assert not late.starting.is_set()
