@@ -57,6 +57,15 @@ def test_an_interrupt_in_the_middle_of_the_start_leaves_nothing(own: System) -> 
     assert own.processes() == []
 
 
+@pytest.fixture
+def hangups() -> Iterator[None]:
+    """What is started meanwhile notices SIGHUP, also where the tests themselves run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hangups")
 def test_a_terminal_that_is_closed_ends_everything(own: System) -> None:
     up = subprocess.Popen(
         [sys.executable, str(ROOT / "manage.py"), "up"],
