@@ -71,7 +71,11 @@ class Supervisor:
         """Stop everything, the last started first; returns when nothing of it runs."""
         self.stopping.set()
         for keeper in self._keepers:
-            keeper.join()
+            while keeper.is_alive():
+                # One that is being started again may have a minute to wait until it is ready.
+                for part in [part for part in self._parts if part.name in self._starting]:
+                    part.stop()
+                keeper.join(0.1)
         while self._parts:
             self._parts.pop().stop()
 
@@ -95,7 +99,7 @@ class Supervisor:
                 return
             backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
             try:
-                part.start()
+                self._begin(part)
                 log.info("%s runs again", part.name)
             except EmbeddedServerError as error:
                 log.error("%s", error)

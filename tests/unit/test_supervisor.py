@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from orders_site.embedded import supervisor as supervising
 from orders_site.embedded.process import EmbeddedServerError
 from orders_site.embedded.supervisor import Supervisor
 
@@ -69,3 +70,40 @@ def test_nothing_is_started_once_the_supervisor_stops() -> None:
     supervisor.stop()
     supervisor.start([late])
     assert not late.starting.is_set()
+
+
+class Falling:
+    """A part that starts once, falls, and from then on is never ready."""
+
+    name = "falling"
+
+    def __init__(self) -> None:
+        self.starts = 0
+        self.again, self.stopped = threading.Event(), threading.Event()
+
+    def start(self) -> None:
+        self.starts += 1
+        if self.starts > 1:
+            self.again.set()
+            assert self.stopped.wait(PATIENCE_SECONDS), "nobody ended its wait"
+            raise EmbeddedServerError("ended at its start")
+
+    def stop(self) -> None:
+        self.stopped.set()
+
+    def is_running(self) -> bool:
+        return False
+
+
+def test_a_part_that_is_being_started_again_holds_nobody_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(supervising, "FIRST_BACKOFF_SECONDS", 0.01)
+    falling = Falling()
+    supervisor = Supervisor()
+    supervisor.start([falling])
+    assert falling.again.wait(PATIENCE_SECONDS)
+    stopping = threading.Thread(target=supervisor.stop)
+    stopping.start()
+    stopping.join(PATIENCE_SECONDS / 2)
+    assert not stopping.is_alive()
