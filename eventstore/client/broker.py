@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import NoReturn
 
 import nats.errors
@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from eventstore.client.errors import TransientError
-from eventstore.client.subscribing.racing import within
+from eventstore.client.subscribing.racing import raise_if_cancelled, within
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +75,26 @@ class Connection:
             )
         except (OSError, nats.errors.Error, TimeoutError, ValueError) as error:
             raise BrokerAway(str(error) or type(error).__name__) from error
+
+    async def write(self, frames: Iterable[bytes], *, flushed: bool = True) -> None:
+        """Send frames of NATS' protocol in one write, after what the client has to send yet.
+
+        nats-py has no public way to send what is already encoded. These two are what its own
+        `publish` ends with; tests hold them to it.
+
+        Args:
+            flushed: return when the socket has taken them.
+
+        Raises:
+            nats.errors.ConnectionClosedError: the connection is lost.
+        """
+        if not self.client.is_connected:
+            raise nats.errors.ConnectionClosedError
+        await self.client._send_command(b"".join(frames))
+        # A cancellation, and so the end of the caller's patience, nats-py swallows in either.
+        raise_if_cancelled()
+        await self.client._flush_pending(force_flush=flushed)
+        raise_if_cancelled()
 
     async def close(self) -> None:
         """Flush and close; a peer that takes nothing any more is not waited for."""

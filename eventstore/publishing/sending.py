@@ -10,7 +10,7 @@ from nats.aio.subscription import Subscription
 
 from eventstore.client.broker import BrokerAway, Connection
 from eventstore.client.events import Event, StreamHead
-from eventstore.publishing.wire import Acknowledgements, NotAccepted, framing, problem_of, write
+from eventstore.publishing.wire import Acknowledgements, NotAccepted, framing, problem_of
 
 ACKNOWLEDGE_SECONDS = 5.0
 # The broker stores these while the next ones are made.
@@ -21,7 +21,7 @@ class Sender:
     """Publishes a page at a time, all of it in flight at once, on one inbox for the replies."""
 
     def __init__(self, connection: Connection, head: StreamHead) -> None:
-        self._client = connection.client
+        self._connection = connection
         self.inbox = connection.client.new_inbox()
         self._frame = framing(head, self.inbox, connection.client.max_payload)
         self._stream = head.stream
@@ -31,7 +31,7 @@ class Sender:
 
     async def listen(self) -> Subscription:
         """Hear the broker's replies."""
-        return await self._client.subscribe(f"{self.inbox}.*", cb=self._on_reply)
+        return await self._connection.client.subscribe(f"{self.inbox}.*", cb=self._on_reply)
 
     async def send(self, events: Sequence[Event]) -> None:
         """Publish events of consecutive positions and wait until all are answered.
@@ -47,7 +47,7 @@ class Sender:
             async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
                 for start in range(0, len(events), FRAMES_PER_WRITE):
                     some = events[start : start + FRAMES_PER_WRITE]
-                    await write(self._client, [self._frame(event) for event in some])
+                    await self._connection.write([self._frame(event) for event in some])
                 await self._answered.wait()
         except TimeoutError:
             raise BrokerAway(f"{len(self._waiting)} events were not acknowledged") from None

@@ -1,4 +1,4 @@
-"""NATS' wire format as the publisher uses it: events out as HPUB frames, acknowledgements in.
+"""NATS' wire format as the publisher uses it: events as HPUB frames, and acknowledgements.
 
 nats-py's `publish` spends most of its time on a message's headers, checking and encoding one by
 one what is known to be right; here a message is one text, and many messages are one write.
@@ -6,16 +6,14 @@ one what is known to be right; here a message is one text, and many messages are
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 
-import nats.errors
 from nats.aio.client import Client
 from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
 from eventstore.client.events import Event, StreamHead
 from eventstore.client.notice import header_lines, source_of, subject_of
-from eventstore.client.subscribing.racing import raise_if_cancelled
 
 WRONG_LAST_SEQUENCE = 10071
 
@@ -71,24 +69,6 @@ def framing(head: StreamHead, inbox: str, max_payload: int) -> Callable[[Event],
         return b"%b%b\r\n" % (text.encode("ascii"), data)
 
     return frame
-
-
-async def write(client: Client, frames: Sequence[bytes]) -> None:
-    """Send frames in one write, after what the client was told to send before.
-
-    nats-py has no public way to send what is already encoded. These two are what its own
-    `publish` ends with; tests hold them to it.
-
-    Raises:
-        nats.errors.ConnectionClosedError: the connection is lost.
-    """
-    if not client.is_connected:
-        raise nats.errors.ConnectionClosedError
-    await client._send_command(b"".join(frames))
-    # A cancellation, and so the end of the caller's patience, nats-py swallows in either.
-    raise_if_cancelled()
-    await client._flush_pending(force_flush=True)
-    raise_if_cancelled()
 
 
 class Acknowledgements(Parser):

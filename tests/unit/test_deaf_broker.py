@@ -6,10 +6,12 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
+from nats.aio.msg import Msg
 
 from eventstore.client import broker
 from eventstore.client.broker import BrokerAway, connected
 from eventstore.client.memory import InMemoryEventStore
+from eventstore.client.subscribing.hand import Hand
 from eventstore.publishing import sending
 from tests.contract.new_events import new_event
 
@@ -31,6 +33,21 @@ def test_a_broker_that_reads_nothing_is_waited_for_no_longer_than_its_answers(
 
     with pytest.raises(BrokerAway, match="not acknowledged"):
         asyncio.run(publish())
+
+
+def test_settling_ends_with_the_patience_of_who_settles() -> None:
+    async def give_back() -> None:
+        async with deaf_broker() as url, connected(url, "test") as connection:
+            hand = Hand(connection)
+            reply = f"$JS.ACK.S.C.1.1.1.1.1{'x' * 8_000_000}"
+            hand.add([Msg(_client=connection.client, subject="S.t", reply=reply)])
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    while True:
+                        await hand.still_working([])
+                        await asyncio.sleep(0)
+
+    asyncio.run(asyncio.wait_for(give_back(), 20))
 
 
 def test_a_connection_is_lost_also_when_nats_py_does_not_say_so(

@@ -13,6 +13,7 @@ from nats.protocol.command import hpub_cmd
 from nats.protocol.parser import HMSG_RE, Parser
 
 from eventstore.client import Event, StreamHead
+from eventstore.client.broker import Connection
 from eventstore.client.memory import InMemoryEventStore
 from eventstore.client.notice import headers_of
 from eventstore.publishing.wire import (
@@ -21,7 +22,6 @@ from eventstore.publishing.wire import (
     NotAccepted,
     framing,
     problem_of,
-    write,
 )
 from tests.contract.new_events import new_event
 
@@ -252,4 +252,4 @@ def test_a_parser_in_the_middle_of_a_message_is_left_in_place() -> None:
 
 def test_a_lost_connection_is_an_error_and_not_a_buffer() -> None:
     with pytest.raises(nats.errors.ConnectionClosedError):
-        asyncio.run(write(Client(), [b"PING\r\n"]))
+        asyncio.run(Connection("test").write([b"PING\r\n"]))

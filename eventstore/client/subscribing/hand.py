@@ -20,7 +20,7 @@ class Hand:
     """Settles messages on a connection; if that is lost, they only come again."""
 
     def __init__(self, connection: Connection) -> None:
-        self._client = connection.client
+        self._connection = connection
         self._replies: dict[Delivery, str] = {}
         self._settled: deque[tuple[Delivery, Verdict]] = deque()
 
@@ -72,11 +72,8 @@ class Hand:
             b"PUB %b %d\r\n%b\r\n" % (reply.encode(), len(payload), payload)
             for reply, payload in answers
         ]
-        # nats-py has no public way to send many at once; its `publish` ends with these two.
         with contextlib.suppress(nats.errors.Error, OSError):
-            if self._client.is_connected:
-                await self._client._send_command(b"".join(frames))
-                await self._client._flush_pending()
+            await self._connection.write(frames, flushed=False)
 
 
 def _payload(verdict: Verdict) -> bytes:
