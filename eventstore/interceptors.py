@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 from django.db import close_old_connections
+from django_grpc_framework.signals import grpc_request_finished, grpc_request_started
 from google.protobuf.message import DecodeError
 
 from eventstore.client import wire
@@ -15,6 +16,11 @@ from eventstore.client.errors import EventStoreError, VersionConflict
 from eventstore.proto import eventstore_pb2
 
 SERVICE_PREFIX = f"/{eventstore_pb2.DESCRIPTOR.services_by_name['EventStore'].full_name}/"
+
+# `Edge` checks connections, once a call; the framework would before and after each, and for a
+# stream in its midst.
+grpc_request_started.disconnect(close_old_connections)
+grpc_request_finished.disconnect(close_old_connections)
 
 logger = logging.getLogger(__name__)
 # grpc has no type stubs.

@@ -87,16 +87,15 @@ class EventStoreService(Service):
                 stream=request.stream or DEFAULT_STREAM,
                 limit=_at_least_zero("limit", request.limit) or None,
             )
-        page = pb.EventPage(complete=True)
+        messages: list[pb.Event] = []
         size = 0
         for event in events:
             message = wire.event_message(event)
             size += message.ByteSize()
-            if page.events and (size > MAX_BYTES_PER_REPLY or len(page.events) >= MAX_PAGE):
-                page.complete = False
-                break
-            page.events.append(message)
-        return page
+            if messages and (size > MAX_BYTES_PER_REPLY or len(messages) >= MAX_PAGE):
+                return pb.EventPage(events=messages)
+            messages.append(message)
+        return pb.EventPage(events=messages, complete=True)
 
     def GetStreamHead(self, request: pb.GetStreamHeadRequest, context: Any) -> pb.StreamHead:
         return wire.head_message(self.store.head(request.stream or DEFAULT_STREAM))

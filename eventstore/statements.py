@@ -1,6 +1,6 @@
 """The SQL of the log: plain statements that PostgreSQL and CockroachDB understand alike."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC
 from typing import Any
 from uuid import UUID
@@ -31,6 +31,10 @@ FROM unnest(%s::text[]) AS wanted (id) CROSS JOIN LATERAL (
     WHERE aggregate_id = wanted.id ORDER BY version DESC LIMIT 1
 ) AS tip
 """
+_ARRAYS: tuple[Callable[[Any], arrays.Array], ...] = (
+    *(arrays.uuids, arrays.texts, arrays.texts, arrays.texts, arrays.texts, arrays.texts),
+    *(arrays.texts, arrays.integers, arrays.integers, arrays.moments, arrays.blobs),
+)
 # One text for any number of events, so that it is prepared once; arrays in binary, since as text
 # they cost the database several times as much.
 _ROWS = (
@@ -40,18 +44,29 @@ _ROWS = (
 _INSERT = f"INSERT INTO eventstore_event ({COLUMNS}) SELECT * FROM {_ROWS}"  # noqa: S608
 # The head is moved from where it was remembered, or nothing happens at all. The ids are looked up
 # only so that a repeated append is no error in the database's log; the unique keys guard them.
-_APPEND_AT_HEAD = f"""
+_AT_HEAD = """
 WITH moved AS (
     UPDATE eventstore_stream SET position = %b, hash = %b
     WHERE name = %s AND log_id = %b AND position = %b AND hash = %b
-        AND NOT EXISTS (SELECT 1 FROM eventstore_event WHERE event_id = ANY(%b::uuid[]))
+        AND NOT EXISTS (SELECT 1 FROM eventstore_event WHERE event_id = {id})
         AND NOT EXISTS (
-            SELECT 1 FROM eventstore_event WHERE aggregate_id = ANY(%b::text[]) AND version = 1
+            SELECT 1 FROM eventstore_event WHERE aggregate_id = {beginning} AND version = 1
         )
     RETURNING name
 )
-INSERT INTO eventstore_event ({COLUMNS}) SELECT added.* FROM moved CROSS JOIN {_ROWS} AS added
-"""  # noqa: S608
+INSERT INTO eventstore_event ({columns}) SELECT added.* FROM moved CROSS JOIN {rows} AS added
+"""
+_APPEND_AT_HEAD = _AT_HEAD.format(
+    id="ANY(%b::uuid[])", beginning="ANY(%b::text[])", columns=COLUMNS, rows=_ROWS
+)
+# An event that comes alone is spared the arrays: an eighth of the time until it is committed.
+_ROW = (
+    "(VALUES (%b::uuid, %b::text, %b::text, %b::text, %b::text, %b::text, "
+    "%b::text, %b::bigint, %b::bigint, %b::timestamptz, %b::bytea))"
+)
+_APPEND_ONE_AT_HEAD = _AT_HEAD.format(
+    id="%b::uuid", beginning="%b::text", columns=COLUMNS, rows=_ROW
+)
 _OF_STREAM = (
     f"SELECT {COLUMNS} FROM eventstore_event "  # noqa: S608
     "WHERE stream = %s AND position >= %s ORDER BY position LIMIT %s"
@@ -115,14 +130,15 @@ def append_at_head(
     """Move the head and add events in one statement; False, and nothing is done, if the head is
     not where the caller thought, an id is taken, or an aggregate that is to begin has begun.
     """
-    columns = _columns(events)
-    parameters = [
-        *(after.position, after.hash, before.stream, before.log_id, before.position, before.hash),
-        columns[0],
-        arrays.texts([event.aggregate_id for event in events if event.version == 1]),
-        *columns,
-    ]
-    cursor.execute(_APPEND_AT_HEAD, parameters)
+    moves = [after.position, after.hash, before.stream, before.log_id, before.position, before.hash]
+    beginning = [event.aggregate_id for event in events if event.version == 1]
+    if len(events) == 1:
+        row = _row(events[0])
+        # No aggregate has the empty id.
+        cursor.execute(_APPEND_ONE_AT_HEAD, [*moves, row[0], *(beginning or [""]), *row])
+    else:
+        columns = _columns(events)
+        cursor.execute(_APPEND_AT_HEAD, [*moves, columns[0], arrays.texts(beginning), *columns])
     return cursor.rowcount == len(events)
 
 
@@ -146,18 +162,24 @@ def page_of_aggregates(
 
 def _columns(events: Sequence[Event]) -> list[arrays.Array]:
     """The events as arrays, in the order of `COLUMNS`."""
+    columns = zip(*map(_row, events), strict=True)
+    return [array(column) for array, column in zip(_ARRAYS, columns, strict=True)]
+
+
+def _row(event: Event) -> list[Any]:
+    """The event's values, in the order of `COLUMNS`."""
     return [
-        arrays.uuids([event.event_id for event in events]),
-        arrays.texts([event.event_type for event in events]),
-        arrays.texts([event.aggregate_id for event in events]),
-        arrays.texts([event.aggregate_type for event in events]),
-        arrays.texts([event.data for event in events]),
-        arrays.texts([event.metadata for event in events]),
-        arrays.texts([event.stream for event in events]),
-        arrays.integers([event.version for event in events]),
-        arrays.integers([event.position for event in events]),
-        arrays.moments([event.recorded_at for event in events]),
-        arrays.blobs([event.hash for event in events]),
+        event.event_id,
+        event.event_type,
+        event.aggregate_id,
+        event.aggregate_type,
+        event.data,
+        event.metadata,
+        event.stream,
+        event.version,
+        event.position,
+        event.recorded_at,
+        event.hash,
     ]
 
 

@@ -133,7 +133,7 @@ def event_message(event: Event) -> pb.Event:
 
 
 def _timestamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def append(message: pb.AppendEventsRequest) -> Append:

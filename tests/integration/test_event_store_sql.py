@@ -133,7 +133,7 @@ def test_a_stream_is_created_once(store):
     "statement",
     [
         *(statements._UNDER_IDS, statements._TIPS, statements._OF_STREAM),
-        *(statements._OF_AGGREGATES, statements._APPEND_AT_HEAD),
+        *(statements._OF_AGGREGATES, statements._APPEND_AT_HEAD, statements._APPEND_ONE_AT_HEAD),
     ],
 )
 def test_no_statement_scans_the_log_whenever_it_was_planned(store, statement):
