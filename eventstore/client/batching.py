@@ -7,6 +7,12 @@ from typing import Generic, TypeVar
 
 from eventstore.client.errors import Overloaded
 
+# With two batches of this size under way a third gathers: none runs out of work, and no two small
+# ones go where a large one would do.
+CROWD_SHARE = 3 / 8
+# Part of the callers that is forgotten with each batch, unless they come again.
+FORGOTTEN = 16
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -23,8 +29,9 @@ class Batcher(Generic[Item, Result]):
         batch_weight: at most so much in one batch (but always one item).
         waiting_weight: above so much waiting, the next item is refused.
         patience_seconds: how long an item waits for its turn.
-        crowd: so many waiting are reason enough to do a second batch beside the first; never
-            more than two. None: never more than one.
+        crowd: so many waiting are reason enough to do a second batch beside the first, if they
+            are three eighths of the callers at least; never more than two. None: never more
+            than one.
     """
 
     def __init__(
@@ -45,6 +52,11 @@ class Batcher(Generic[Item, Result]):
         self._queue: deque[_Entry[Item, Result]] = deque()
         self._waiting = 0
         self._at_work = 0
+        # Somebody was told to do a batch and has not taken it yet.
+        self._taking = False
+        # In here now, and the most of them lately.
+        self._inside = 0
+        self._callers = 0
 
     def do(self, item: Item, weight: int = 1) -> Result:
         """The item's result, or what the work raised.
@@ -58,8 +70,9 @@ class Batcher(Generic[Item, Result]):
                 raise Overloaded
             self._queue.append(entry)
             self._waiting += weight
-            entry.leads = self._may_begin()
-            self._at_work += entry.leads
+            self._inside += 1
+            self._callers = max(self._callers, self._inside)
+            self._let_begin(entry)
         if entry.leads or self._leads_after_waiting(entry):
             self._lead(entry)
         return entry.outcome()
@@ -72,6 +85,7 @@ class Batcher(Generic[Item, Result]):
                 if entry in self._queue and not entry.leads:
                     self._queue.remove(entry)
                     self._waiting -= entry.weight
+                    self._inside -= 1
                     raise Overloaded
             entry.wait()
         return entry.leads
@@ -90,27 +104,35 @@ class Batcher(Generic[Item, Result]):
         finally:
             with self._mutex:
                 self._at_work -= 1
-                following = next((entry for entry in self._queue if not entry.leads), None)
+                self._inside -= len(batch)
+                remembered = self._callers - self._callers // FORGOTTEN - 1
+                self._callers = max(self._inside, remembered)
+                following = self._queue[0] if self._queue and not self._taking else None
                 if following is not None:
-                    following.leads = self._may_begin()
-                    self._at_work += following.leads
+                    self._let_begin(following)
             # The next batch begins before this one's callers are told.
             if following is not None and following.leads:
                 following.wake()
             for entry in batch:
                 entry.wake()
 
-    def _may_begin(self) -> bool:
-        if self._at_work == 0:
-            return True
-        return self._crowd is not None and self._at_work == 1 and len(self._queue) >= self._crowd
+    def _let_begin(self, entry: "_Entry[Item, Result]") -> None:
+        """Have the caller do a batch, if one more is to be done now."""
+        if self._at_work == 0 or self._is_crowded():
+            entry.leads = self._taking = True
+            self._at_work += 1
+
+    def _is_crowded(self) -> bool:
+        # Whoever waits is already part of a batch that is about to be taken.
+        if self._crowd is None or self._at_work > 1 or self._taking:
+            return False
+        return len(self._queue) >= max(self._crowd, CROWD_SHARE * self._callers)
 
     def _take(self, leader: "_Entry[Item, Result]") -> "list[_Entry[Item, Result]]":
+        self._taking = False
         self._queue.remove(leader)
         batch, weight = [leader], leader.weight
-        while self._queue and not self._queue[0].leads:
-            if weight + self._queue[0].weight > self._batch_weight:
-                break
+        while self._queue and weight + self._queue[0].weight <= self._batch_weight:
             batch.append(self._queue.popleft())
             weight += batch[-1].weight
         self._waiting -= weight

@@ -152,6 +152,29 @@ def test_a_crowd_is_not_kept_waiting() -> None:
     assert doing.do(21) == 42
 
 
+def test_a_second_batch_of_many_callers_is_no_small_one() -> None:
+    work = Doubling()
+    doing = batcher(work, crowd=2)
+    with ThreadPoolExecutor(20) as pool:
+        first = held_up(work, doing, pool)
+        others = [pool.submit(doing.do, item) for item in (2, 3)]
+        while len(work.batches) < 2:
+            threading.Event().wait(0.001)
+        others += [pool.submit(doing.do, 4) for _ in range(13)]
+        waiting(doing, 13)
+        work.may_go_on.set()
+        assert [each.result() for each in (first, *others)] == [2, 4, 6, *[8] * 13]
+        # So many callers were there a moment ago that four who wait are not worth a batch.
+        del work.batches[:]
+        work.begun.clear()
+        first = held_up(work, doing, pool)
+        others = [pool.submit(doing.do, item) for item in range(2, 6)]
+        waiting(doing, 4)
+        assert work.batches == [[1]]
+        work.may_go_on.set()
+        assert [each.result() for each in (first, *others)] == [2, 4, 6, 8, 10]
+
+
 @pytest.mark.parametrize(("crowd", "limit"), [(None, 1), (1, 2), (5, 2)])
 def test_never_more_batches_run_at_once_than_may(crowd: int | None, limit: int) -> None:
     mutex, running, most = threading.Lock(), 0, 0
