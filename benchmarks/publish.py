@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from benchmarks.options import Options
 from benchmarks.stack import RIVAL_STREAM, Stack, eventually
 from eventstore.client import Event, StreamHead
 from eventstore.client.broker import Connection, connected
+from eventstore.client.notice import facts_of
 from eventstore.publisher import Publisher
 from eventstore.publishing import jetstream
 from eventstore.publishing.sending import sending
@@ -87,7 +89,8 @@ async def _send(head: StreamHead, events: Sequence[Event], connection: Connectio
     async with sending(connection, head) as sender:
         began = time.monotonic()
         for start in range(0, len(events), PAGE):
-            await sender.send(events[start : start + PAGE])
+            await sender.send([facts_of(event) for event in events[start : start + PAGE]])
+        await sender.settle()
         return Sample(len(events), time.monotonic() - began)
 
 
@@ -128,6 +131,7 @@ def _message(event: Event, head: StreamHead) -> dict[str, Any]:
         "ce-aggregatetype": event.aggregate_type,
         "ce-version": str(event.version),
         "ce-position": str(event.position),
+        "ce-metadata": b64encode(event.metadata.encode()).decode(),
         "ce-correlationid": event.aggregate_id,
         "content-type": "application/json",
     }

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from eventstore.client.events import Event
+from eventstore.client.notice import Facts
 
 FIRST_SIZE = 64
 LARGEST_SIZE = 500
@@ -15,7 +16,7 @@ class PageSize:
     def __init__(self) -> None:
         self.events = FIRST_SIZE
 
-    def learn(self, page: Sequence[Event]) -> None:
+    def learn(self, page: Sequence[Event] | Sequence[Facts]) -> None:
         """Fit the size to the average event of the page."""
         if not page:
             return

@@ -25,6 +25,8 @@ LOSSES = 3
 FIRST_PAUSE_SECONDS = 0.005
 LONGEST_PAUSE_SECONDS = 0.5
 SECONDS_BETWEEN_LOG_LINES = 60.0
+# Of the database, in one call; the longest wait for a lock is below it.
+LONGEST_SILENCE_SECONDS = 10.0
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from eventstore.client.errors import TransientError
-from eventstore.client.subscribing.racing import raise_if_cancelled, within
+from eventstore.client.subscribing.racing import within
 
 logger = logging.getLogger(__name__)
 
@@ -76,25 +76,21 @@ class Connection:
         except (OSError, nats.errors.Error, TimeoutError, ValueError) as error:
             raise BrokerAway(str(error) or type(error).__name__) from error
 
-    async def write(self, frames: Iterable[bytes], *, flushed: bool = True) -> None:
+    async def write(self, frames: Iterable[bytes]) -> None:
         """Send frames of NATS' protocol in one write, after what the client has to send yet.
 
-        nats-py has no public way to send what is already encoded. These two are what its own
-        `publish` ends with; tests hold them to it.
-
-        Args:
-            flushed: return when the socket has taken them.
+        nats-py has no public way to send what is already encoded. This is what its own flusher
+        does, without the way through its queue and task; tests hold this to it.
 
         Raises:
-            nats.errors.ConnectionClosedError: the connection is lost.
+            nats.errors.ConnectionClosedError, OSError: the connection is lost.
         """
-        if not self.client.is_connected:
+        client, transport = self.client, self.client._transport
+        if transport is None or not client.is_connected:
             raise nats.errors.ConnectionClosedError
-        await self.client._send_command(b"".join(frames))
-        # A cancellation, and so the end of the caller's patience, nats-py swallows in either.
-        raise_if_cancelled()
-        await self.client._flush_pending(force_flush=flushed)
-        raise_if_cancelled()
+        due, client._pending, client._pending_data_size = client._pending, [], 0
+        transport.writelines([*due, *frames])
+        await transport.drain()
 
     async def close(self) -> None:
         """Flush and close; a peer that takes nothing any more is not waited for."""
@@ -102,12 +98,16 @@ class Connection:
         writer = getattr(transport, "_io_writer", None)
         if writer is not None and self._lost.is_set():
             writer.transport.abort()
+        reading = self.client._reading_task
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
                 await self.client.close()
         except (OSError, nats.errors.Error, TimeoutError, AttributeError):
             if writer is not None:
                 writer.transport.abort()
+        if reading is not None and reading.done() and not reading.cancelled():
+            # How a lost connection ends nats-py's reading is no news, and need not be logged.
+            reading.exception()
 
     async def raise_when_lost(self) -> NoReturn:
         """Wait until the connection is lost, and raise BrokerAway."""

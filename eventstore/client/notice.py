@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import quote, unquote
 from uuid import UUID
 
@@ -21,7 +22,7 @@ from eventstore.client.validation import validate_aggregate_id
 _SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
 _PLAIN = re.compile(r"[!#$&-~]*")
 _JSON = "application/json"
-_decode = json.JSONDecoder().decode
+_DECODER = json.JSONDecoder()
 
 
 class BadNotice(Exception):
@@ -40,6 +41,35 @@ class Notice:
     position: int
 
 
+class Facts(NamedTuple):
+    """What a message says of an event: a row of the log, or made of an `Event` by `facts_of`."""
+
+    position: int
+    event_id: str
+    event_type: str
+    aggregate_id: str
+    aggregate_type: str
+    version: int
+    recorded_at: datetime
+    metadata: str
+    data: bytes
+
+
+def facts_of(event: Event) -> Facts:
+    """What a message says of this event."""
+    return Facts(
+        event.position,
+        str(event.event_id),
+        event.event_type,
+        event.aggregate_id,
+        event.aggregate_type,
+        event.version,
+        event.recorded_at,
+        event.metadata,
+        event.data.encode(),
+    )
+
+
 def subject_of(stream: str, event_type: str) -> str:
     """The subject that events of a type are published to."""
     return event_type if event_type.startswith(f"{stream}.") else f"{stream}.{event_type}"
@@ -50,8 +80,8 @@ def source_of(stream: str, log_id: UUID) -> str:
     return f"/eventstore/{stream}/{log_id}"
 
 
-def header_lines(event: Event, source: str) -> str:
-    """The headers of the message that tells of `event`, as lines of a NATS header block: ASCII.
+def header_lines(facts: Facts, source: str) -> str:
+    """The headers of the message that tells of an event, as lines of a NATS header block: ASCII.
 
     Empty ones are left out. This is where the publisher spends its time: what many events share
     is kept, and only what has to be is percent-encoded.
@@ -59,17 +89,17 @@ def header_lines(event: Event, source: str) -> str:
     Args:
         source: of the event's log, as `source_of` names it.
     """
-    # Not `event.context`, which would be kept: nobody asks this event for it again.
-    context = _decode(event.metadata)
+    position, event_id, event_type, aggregate_id, aggregate_type, version, at, text, _ = facts
+    context = _DECODER.raw_decode(text)[0] if text[:1] == "{" else _DECODER.decode(text)
     # With its metadata a message has all of its event: should the log lose its end, it is here.
-    metadata = binascii.b2a_base64(event.metadata.encode(), newline=False).decode("ascii")
+    metadata = binascii.b2a_base64(text.encode(), newline=False).decode("ascii")
     return (
-        f"{_shared_lines(source, event.event_type, event.aggregate_type)}"
-        f"ce-id: {event.event_id}\r\n"
-        f"ce-subject: {_quoted(event.aggregate_id)}\r\n"
-        f"ce-time: {event.recorded_at.isoformat().replace('+00:00', 'Z')}\r\n"
-        f"ce-version: {event.version}\r\n"
-        f"ce-position: {event.position}\r\n"
+        f"{_shared_lines(source, event_type, aggregate_type)}"
+        f"ce-id: {event_id}\r\n"
+        f"ce-subject: {_quoted(aggregate_id)}\r\n"
+        f"ce-time: {_moment(at)}\r\n"
+        f"ce-version: {version}\r\n"
+        f"ce-position: {position}\r\n"
         f"ce-metadata: {metadata}\r\n"
         f"{_line('ce-correlationid', context.get('correlation_id'))}"
         f"{_line('ce-causationid', context.get('causation_id'))}"
@@ -79,7 +109,7 @@ def header_lines(event: Event, source: str) -> str:
 
 def headers_of(event: Event, log_id: UUID) -> dict[str, str]:
     """The same headers, as a subscriber gets them."""
-    lines = header_lines(event, source_of(event.stream, log_id)).splitlines()
+    lines = header_lines(facts_of(event), source_of(event.stream, log_id)).splitlines()
     return dict(line.split(": ", 1) for line in lines)
 
 
@@ -93,6 +123,12 @@ def _shared_lines(source: str, event_type: str, aggregate_type: str) -> str:
         f"{_line('ce-type', event_type)}"
         f"{_line('ce-aggregatetype', aggregate_type)}"
     )
+
+
+@lru_cache(maxsize=100)
+def _moment(recorded_at: datetime) -> str:
+    """Kept, since the events of one commit were recorded at the same time."""
+    return recorded_at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _line(name: str, value: object) -> str:
@@ -169,6 +205,8 @@ def _required(values: Mapping[str, str], name: str) -> str:
     value = values.get(name, "")
     if not value:
         raise BadNotice(f"{name} is missing")
+    if "%" not in value:
+        return value
     try:
         return unquote(value, errors="strict")
     except UnicodeDecodeError:

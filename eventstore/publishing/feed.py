@@ -11,7 +11,7 @@ import nats.js.errors
 from nats.js.api import StreamInfo
 
 from eventstore.client.broker import Backoff, BrokerAway, Connection
-from eventstore.client.events import Event, StreamHead
+from eventstore.client.events import StreamHead
 from eventstore.client.subscribing.racing import raise_if_cancelled, within
 from eventstore.publishing import jetstream
 from eventstore.publishing.agreement import (
@@ -27,7 +27,8 @@ from eventstore.publishing.agreement import (
 )
 from eventstore.publishing.pages import PageReader
 from eventstore.publishing.progress import WORTH_TELLING, Progress
-from eventstore.publishing.sending import Sender, sending
+from eventstore.publishing.sending import NotAcknowledged, sending
+from eventstore.publishing.stuck import Patience, broker_stores
 from eventstore.publishing.wire import Fenced, NotAccepted
 
 logger = logging.getLogger("eventstore.publisher")
@@ -67,6 +68,7 @@ class Feed:
         self.state = "waiting for NATS"
         self.news = asyncio.Event()
         self._watched_at = 0.0
+        self._patience = Patience()
         self.handover = pages.handover
         self._pages = pages
         self._replicas = replicas
@@ -100,6 +102,8 @@ class Feed:
                 if fenced and not mended:
                     fenced = False
                     await self._stand_by(connection)
+                elif self._patience.ended(self.published):
+                    await self._make_anew(connection)
                 else:
                     await self._publish(connection)
             except Fenced:
@@ -110,6 +114,9 @@ class Feed:
             except Refused as refusal:
                 self.tell(logging.ERROR, f"refused: {refusal}")
                 await asyncio.sleep(self._refused_seconds)
+            except NotAcknowledged:
+                self._patience.unanswered(self.published)
+                raise
             except BrokerAway:
                 raise
             except self._pages.errors as problem:
@@ -185,35 +192,45 @@ class Feed:
         if await jetstream.drop(connection, info):
             await self._create(connection, head, refilled_from=verdict.wrong_from)
 
+    async def _make_anew(self, connection: Connection) -> None:
+        """The stream acknowledges nothing: it will, if the broker stores what others send.
+
+        Its messages are right, and all of them are in the log: nothing is lost with it.
+        """
+        if not await broker_stores(connection, self.stream, self._replicas):
+            self.tell(logging.WARNING, "not published, NATS stores nothing: is its disk full?")
+            await asyncio.sleep(STORE_PAUSE_SECONDS)
+            return
+        info, head = await jetstream.find(connection, self.stream), await self._pages.head()
+        if info is not None and info.state.last_seq == self.published:
+            verdict = Refill("it takes no more events", wrong_from=self.published + 1)
+            await self._refill(connection, head, info, verdict)
+            self._patience.begin_again()
+
     async def _publish(self, connection: Connection) -> None:
         """Publish what comes after `published`, then what is committed, without end."""
         progress = Progress(self.stream)
+        sent = self.published
+        self._pages.begin()
         async with sending(connection, await self._pages.head()) as sender:
             while True:
                 raise_if_cancelled()
                 self.news.clear()
-                page = await self._pages.after(self.published, self.head)
-                while page:
+                if page := await self._pages.after(sent, self.head):
                     if len(page) >= WORTH_TELLING // 2:
-                        await progress.tell(self.published, self._pages.head_position)
-                    page = await self._send(sender, page)
-                progress.caught_up(self.published)
-                self.head = max(self.head, self.published)
+                        await progress.tell(sent, self._pages.head_position)
+                    await sender.send(page)
+                    sent = page[-1].position
+                    self.head = max(self.head, sent)
+                    self.published = sender.published(sent)
+                    continue
+                await sender.settle()
+                self.published = sent
+                self.head = max(self.head, sent)
+                self._patience.restore()
+                progress.caught_up(sent)
                 self.tell(logging.INFO, "published up to the head of the log")
                 await self._wait_for_news(connection)
-
-    async def _send(self, sender: Sender, page: list[Event]) -> list[Event]:
-        """Publish a page; the next one, which is read meanwhile."""
-        last = page[-1].position
-        self.head = max(self.head, last)
-        self.news.clear()
-        following = asyncio.ensure_future(self._pages.after(last, self.head))
-        try:
-            await sender.send(page)
-            self.published = last
-            return await following
-        finally:
-            following.cancel()
 
     async def _wait_for_news(self, connection: Connection) -> None:
         """Return when the log may have more; raises if the stream is not as it was left."""

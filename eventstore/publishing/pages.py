@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
@@ -11,8 +12,10 @@ from django.db import Error as DatabaseError
 from django.db import close_old_connections
 
 from eventstore.client.errors import EventStoreError, TransientError
-from eventstore.client.events import Event, StreamHead
+from eventstore.client.events import StreamHead
+from eventstore.client.notice import Facts, facts_of
 from eventstore.client.port import EventStore
+from eventstore.publishing.facts import read_facts
 from eventstore.publishing.handover import Handover
 
 PAGE_EVENTS = 500
@@ -38,9 +41,13 @@ class PageReader:
         self._store = store
         self._thread = thread
         self._looked_at = float("-inf")
-        # A walk through the log that goes on from page to page, and the position it is at.
-        self._walk: Iterator[Event] = iter(())
-        self._walk_at = 0
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a walk: what was read before may be of a log that was here once."""
+        self._walk = _Walk(self._store, self.stream)
+        # The page that is read while its predecessor is published, by its first position.
+        self._ahead: tuple[int, Future[list[Facts]]] | None = None
 
     async def head(self) -> StreamHead:
         """Where the log stands."""
@@ -50,7 +57,7 @@ class PageReader:
         """The position of the log's last event."""
         return (await self.head()).position
 
-    async def after(self, position: int, heard: int = 0) -> list[Event]:
+    async def after(self, position: int, heard: int = 0) -> list[Facts]:
         """The next events: at most a page of them, none at the end.
 
         What this process committed is handed over; the log is asked for the rest, when it is
@@ -60,13 +67,26 @@ class PageReader:
             DamagedLog: the next one is missing though there are later ones.
         """
         if fresh := self.handover.take(position, PAGE_EVENTS):
-            return fresh
+            return list(map(facts_of, fresh))
         now = time.monotonic()
         at_end = self.handover.newest == position and heard <= position
         if at_end and now - self._looked_at < LOOK_SECONDS:
             return []
         self._looked_at = now
-        return await self._call(lambda: self._page(position + 1))
+        return await self._read(position + 1)
+
+    async def _read(self, first: int) -> list[Facts]:
+        page: list[Facts] = []
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead[0] == first:
+            page = await asyncio.wrap_future(ahead[1])
+        # What was the end of the log when it was read ahead need not be it any more.
+        page = page or await self._call(partial(self._walk.page, first))
+        if self._walk.goes_on_at:
+            following = self._walk.goes_on_at
+            work = partial(_fresh, partial(self._walk.page, following))
+            self._ahead = following, self._thread.submit(work)
+        return page
 
     async def ids(self, first: int, last: int) -> dict[int, UUID]:
         """The event ids at the positions from first to last, as far as the log goes."""
@@ -78,27 +98,41 @@ class PageReader:
             }
         )
 
-    def _page(self, first: int) -> list[Event]:
-        goes_on = self._walk_at == first
+    async def _call(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, _fresh, work)
+
+
+class _Walk:
+    """A walk through the log that goes on from page to page."""
+
+    def __init__(self, store: EventStore, stream: str) -> None:
+        self._store = store
+        self._stream = stream
+        self._events: Iterator[Facts] = iter(())
+        # The position that is next, while a page was full; else 0.
+        self.goes_on_at = 0
+
+    def page(self, first: int) -> list[Facts]:
+        """The events from the position `first` on, at most a page."""
+        goes_on = self.goes_on_at == first
         if not goes_on:
-            self._walk = self._store.read_stream(first, stream=self.stream)
-        self._walk_at = 0  # Whatever happens now: begin anew, unless the page gets full.
-        page: list[Event] = []
+            self._events = read_facts(self._store, self._stream, first)
+        self.goes_on_at = 0  # Whatever happens now: begin anew, unless the page gets full.
+        page: list[Facts] = []
         size = 0
-        for event in self._walk:
+        for event in self._events:
             if event.position != first + len(page):
                 raise DamagedLog(f"after position {first + len(page) - 1} comes {event.position}")
             page.append(event)
             size += len(event.data)
             if len(page) == PAGE_EVENTS or size >= PAGE_BYTES:
-                self._walk_at = event.position + 1
+                self.goes_on_at = event.position + 1
                 break
         # The end of an old walk may have been the end of the log when that was read, long ago.
-        return self._page(first) if goes_on and not page else page
+        return self.page(first) if goes_on and not page else page
 
-    async def _call(self, work: Callable[[], T]) -> T:
-        def fresh() -> T:
-            close_old_connections()
-            return work()
 
-        return await asyncio.get_running_loop().run_in_executor(self._thread, fresh)
+def _fresh(work: Callable[[], T]) -> T:
+    """Do the work on connections that are not too old for it."""
+    close_old_connections()
+    return work()

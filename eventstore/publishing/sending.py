@@ -1,66 +1,100 @@
-"""Pages of events on their way to JetStream, each accepted only at its own position."""
+"""Events on their way to JetStream, many in flight, each accepted only at its own position."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from typing import Any
 
 import nats.errors
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from eventstore.client.broker import BrokerAway, Connection
-from eventstore.client.events import Event, StreamHead
+from eventstore.client.events import StreamHead
+from eventstore.client.notice import Facts
 from eventstore.publishing.wire import Acknowledgements, NotAccepted, framing, problem_of
 
 ACKNOWLEDGE_SECONDS = 5.0
 # The broker stores these while the next ones are made.
 FRAMES_PER_WRITE = 100
+# In flight together; a small frame counts as `LEAST_BYTES`, so these are 500 events at most.
+BYTES_IN_FLIGHT = 4 * 1024 * 1024
+LEAST_BYTES = BYTES_IN_FLIGHT // 500
+
+
+class NotAcknowledged(BrokerAway):
+    """The broker took events and says nothing of them."""
 
 
 class Sender:
-    """Publishes a page at a time, all of it in flight at once, on one inbox for the replies."""
+    """Publishes events while earlier ones are in flight, on one inbox for the replies."""
 
     def __init__(self, connection: Connection, head: StreamHead) -> None:
         self._connection = connection
         self.inbox = connection.client.new_inbox()
         self._frame = framing(head, self.inbox, connection.client.max_payload)
         self._stream = head.stream
-        self._waiting: set[int] = set()
-        self._refused: dict[int, NotAccepted] = {}
+        # What is in flight by position, in bytes that it counts as; all of it; and what is to
+        # be left of it when `_answered` is told.
+        self._waiting: dict[int, int] = {}
+        self._flying = 0
+        self._enough = 0
         self._answered = asyncio.Event()
+        self._refused: dict[int, NotAccepted] = {}
 
     async def listen(self) -> Subscription:
         """Hear the broker's replies."""
         return await self._connection.client.subscribe(f"{self.inbox}.*", cb=self._on_reply)
 
-    async def send(self, events: Sequence[Event]) -> None:
-        """Publish events of consecutive positions and wait until all are answered.
+    async def send(self, events: Sequence[Facts]) -> None:
+        """Publish events of consecutive positions; they may be in flight yet when this returns.
 
         Raises:
-            NotAccepted: for the first of them that was not stored at its position.
-            BrokerAway: some are not answered.
+            NotAccepted: for the first of those sent so far that was not stored at its position.
+            NotAcknowledged: some of them are not answered, or not taken.
         """
-        self._waiting = {event.position for event in events}
-        self._refused = {}
-        self._answered.clear()
-        try:
-            async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
-                for start in range(0, len(events), FRAMES_PER_WRITE):
-                    some = events[start : start + FRAMES_PER_WRITE]
-                    await self._connection.write([self._frame(event) for event in some])
-                await self._answered.wait()
-        except TimeoutError:
-            raise BrokerAway(f"{len(self._waiting)} events were not acknowledged") from None
-        finally:
-            self._waiting = set()
-        if self._refused:
-            raise self._refused[min(self._refused)]
+        await self._in_time(self._send(events))
+
+    async def settle(self) -> None:
+        """Wait until all that was sent is stored; raises as `send` does."""
+        await self._in_time(self._answers(0))
+
+    async def _send(self, events: Sequence[Facts]) -> None:
+        for start in range(0, len(events), FRAMES_PER_WRITE):
+            some = events[start : start + FRAMES_PER_WRITE]
+            frames = [self._frame(facts) for facts in some]
+            weights = [max(len(frame), LEAST_BYTES) for frame in frames]
+            weight = sum(weights)
+            await self._answers(max(BYTES_IN_FLIGHT - weight, 0))
+            self._waiting.update(zip((facts.position for facts in some), weights, strict=True))
+            self._flying += weight
+            await self._connection.write(frames)
+
+    def published(self, sent: int) -> int:
+        """Up to where all is stored, if events were sent up to the position `sent`."""
+        return min(self._waiting, default=sent + 1) - 1
 
     def stored(self, position: int) -> None:
         """The broker has this event where it belongs."""
-        self._waiting.discard(position)
-        if not self._waiting:
+        self._flying -= self._waiting.pop(position, 0)
+        if self._flying <= self._enough:
             self._answered.set()
+
+    async def _answers(self, enough: int) -> None:
+        """Wait until no more than `enough` bytes are in flight; none, if one was refused."""
+        self._enough = 0 if self._refused else enough
+        if self._flying > self._enough:
+            self._answered.clear()
+            await self._answered.wait()
+        if self._refused:
+            raise self._refused[min(self._refused)]
+
+    async def _in_time(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
+                await work
+        except TimeoutError:
+            raise NotAcknowledged(f"{len(self._waiting)} events were not acknowledged") from None
 
     async def _on_reply(self, message: Msg) -> None:
         position = int(message.subject.rpartition(".")[2])
@@ -68,6 +102,8 @@ class Sender:
             return
         if (problem := problem_of(message.data, self._stream, position)) is not None:
             self._refused[position] = problem
+            # What follows on it is refused as well, and is waited for.
+            self._enough = 0
         self.stored(position)
 
 

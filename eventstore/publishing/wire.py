@@ -12,8 +12,8 @@ from functools import lru_cache
 from nats.aio.client import Client
 from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
-from eventstore.client.events import Event, StreamHead
-from eventstore.client.notice import header_lines, source_of, subject_of
+from eventstore.client.events import StreamHead
+from eventstore.client.notice import Facts, header_lines, source_of, subject_of
 
 WRONG_LAST_SEQUENCE = 10071
 
@@ -29,8 +29,8 @@ class Fenced(NotAccepted):
     """The stream is not where the event belongs: another publisher, or a foreign message."""
 
 
-def framing(head: StreamHead, inbox: str, max_payload: int) -> Callable[[Event], bytes]:
-    """What makes a frame of an event: the bytes that publish it to the broker.
+def framing(head: StreamHead, inbox: str, max_payload: int) -> Callable[[Facts], bytes]:
+    """What makes a frame of an event's facts: the bytes that publish it to the broker.
 
     The event's position stands in the reply's subject, and the broker stores it at that sequence
     of that stream or not at all.
@@ -46,27 +46,27 @@ def framing(head: StreamHead, inbox: str, max_payload: int) -> Callable[[Event],
     stream, source = head.stream, source_of(head.stream, head.log_id)
 
     @lru_cache(maxsize=1_000)
-    def subject(event_type: str) -> str:
-        found = subject_of(stream, event_type)
-        if not _SUBJECT.fullmatch(found):
+    def command(event_type: str) -> bytes:
+        subject = subject_of(stream, event_type)
+        if not _SUBJECT.fullmatch(subject):
             raise NotAccepted(f"the event type {event_type[:100]!r} can't be part of a subject")
-        return found
+        return f"HPUB {subject} {inbox}.".encode("ascii")
 
-    def frame(event: Event) -> bytes:
-        position, data = event.position, event.data.encode()
+    def frame(facts: Facts) -> bytes:
+        position, data = facts.position, facts.data
         headers = (
-            f"NATS/1.0\r\n{header_lines(event, source)}"
+            f"NATS/1.0\r\n{header_lines(facts, source)}"
             f"Nats-Expected-Stream: {stream}\r\n"
             f"Nats-Expected-Last-Sequence: {position - 1}\r\n\r\n"
-        )
-        length = len(headers)  # in bytes as well: headers are ASCII
+        ).encode("ascii")
+        length = len(headers)
         total = length + len(data)
         if total > max_payload:
             raise NotAccepted(
                 f"event {position} takes {total} bytes, NATS' max_payload is {max_payload}"
             )
-        text = f"HPUB {subject(event.event_type)} {inbox}.{position} {length} {total}\r\n{headers}"
-        return b"%b%b\r\n" % (text.encode("ascii"), data)
+        start = command(facts.event_type)
+        return b"%b%d %d %d\r\n%b%b\r\n" % (start, position, length, total, headers, data)
 
     return frame
 

@@ -9,6 +9,7 @@ import pytest
 from django.conf import settings
 
 from eventstore.client.memory import InMemoryEventStore
+from eventstore.publishing import feed, sending
 from orders_site.embedded.credentials import load_or_create
 from orders_site.embedded.nats import EmbeddedNats
 from tests.chaos.disk import Disk, disk_at
@@ -98,7 +99,10 @@ def test_while_the_disk_is_full_the_log_grows_and_then_the_stream_follows(
     subscribe: Subscribe,
     chaos: Plan,
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(sending, "ACKNOWLEDGE_SECONDS", 1.0)
+    monkeypatch.setattr(feed, "STORE_PAUSE_SECONDS", 1.0)
     ledger = Ledger()
     subscribe(ledger)
     publish()
@@ -109,10 +113,13 @@ def test_while_the_disk_is_full_the_log_grows_and_then_the_stream_follows(
         log.append([new_event(f"order-{number}", data=LARGE)])
     stuck = eventually(lambda: said(caplog, logging.WARNING, "publish"), timeout=20)
     assert broker.last() < log.head().position
+    eventually(lambda: said(caplog, logging.WARNING, "is its disk full?"), timeout=60)
+    last = broker.last()
+    assert last < log.head().position
     disk.empty()
-    # With room again it stays as it is until it is started anew: so it does with this server.
-    broker.kill()
-    broker.server.start()
-    stream_is_log(broker.url, log)
+    # With room again this server's stream stays as it is, and is made anew: nobody restarts it.
+    stream_is_log(broker.url, log, timeout=60)
+    assert said(caplog, logging.WARNING, "it takes no more events")
+    assert [name for name in broker.js(lambda js: js.streams_info()) if "probe" in str(name)] == []
     followed(ledger, log)
     chaos.tell(f"{log.head().position} events; with the disk full: {stuck[0]}")

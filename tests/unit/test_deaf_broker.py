@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 from collections.abc import AsyncIterator
 
@@ -11,6 +12,7 @@ from nats.aio.msg import Msg
 from eventstore.client import broker
 from eventstore.client.broker import BrokerAway, connected
 from eventstore.client.memory import InMemoryEventStore
+from eventstore.client.notice import facts_of
 from eventstore.client.subscribing.hand import Hand
 from eventstore.publishing import sending
 from tests.contract.new_events import new_event
@@ -29,7 +31,8 @@ def test_a_broker_that_reads_nothing_is_waited_for_no_longer_than_its_answers(
     async def publish() -> None:
         async with deaf_broker() as url, connected(url, "test") as connection:
             async with asyncio.timeout(10), sending.sending(connection, log.head()) as sender:
-                await sender.send(list(log.read_stream()))
+                await sender.send(list(map(facts_of, log.read_stream())))
+                await sender.settle()
 
     with pytest.raises(BrokerAway, match="not acknowledged"):
         asyncio.run(publish())
@@ -84,3 +87,21 @@ async def deaf_broker() -> AsyncIterator[str]:
             yield f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         finally:
             ended.set()
+
+
+def test_a_connection_that_broke_with_something_to_send_is_closed_without_a_word(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def broken() -> None:
+        async with deaf_broker() as url, connected(url, "test") as connection:
+            transport = connection.client._transport
+            assert transport is not None
+            # As nats-py leaves it when a write of ours has failed and it had to unsubscribe.
+            connection.client._pending, connection.client._pending_data_size = [b"UNSUB 1\r\n"], 9
+            transport._bare_io_reader.set_exception(BrokenPipeError())
+            await asyncio.wait([connection.client._reading_task], timeout=10)
+            assert connection.client._reading_task.done()
+
+    asyncio.run(broken())
+    gc.collect()
+    assert "never retrieved" not in caplog.text

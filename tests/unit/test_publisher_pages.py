@@ -47,6 +47,11 @@ def read(reader: PageReader, after: int) -> list[int]:
     return [event.position for event in asyncio.run(reader.after(after))]
 
 
+def is_read_ahead(reader: PageReader) -> None:
+    """What the thread had to do is done."""
+    reader._thread.submit(lambda: None).result(10)
+
+
 def test_pages_that_follow_each_other_are_one_walk(log: SnapshotStore, reader: PageReader) -> None:
     log.grow(35)
     found = [read(reader, after) for after in (0, 10, 20, 30)]
@@ -60,6 +65,7 @@ def test_a_walk_that_ended_before_the_log_grew_is_begun_anew(
 ) -> None:
     log.grow(10)
     assert len(read(reader, 0)) == 10
+    is_read_ahead(reader)
     log.grow(5)
     assert read(reader, 10) == list(range(11, 16))
     assert read(reader, 15) == []
@@ -81,3 +87,25 @@ def test_a_gap_is_damage_each_time_it_is_met(log: SnapshotStore, reader: PageRea
     for _ in range(2):
         with pytest.raises(DamagedLog, match="after position 14 comes 16"):
             read(reader, 10)
+
+
+def test_the_next_page_is_read_while_one_is_published(
+    log: SnapshotStore, reader: PageReader
+) -> None:
+    log.grow(20)
+    assert len(read(reader, 0)) == 10
+    is_read_ahead(reader)
+    log.missing = 15
+    assert read(reader, 10) == list(range(11, 21))
+
+
+def test_what_was_read_ahead_is_forgotten_when_another_walk_begins(
+    log: SnapshotStore, reader: PageReader
+) -> None:
+    log.grow(20)
+    assert len(read(reader, 0)) == 10
+    is_read_ahead(reader)
+    log.missing = 15
+    reader.begin()
+    with pytest.raises(DamagedLog):
+        read(reader, 10)

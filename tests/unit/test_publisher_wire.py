@@ -15,7 +15,7 @@ from nats.protocol.parser import HMSG_RE, Parser
 from eventstore.client import Event, StreamHead
 from eventstore.client.broker import Connection
 from eventstore.client.memory import InMemoryEventStore
-from eventstore.client.notice import headers_of
+from eventstore.client.notice import facts_of, headers_of
 from eventstore.publishing.wire import (
     Acknowledgements,
     Fenced,
@@ -76,7 +76,7 @@ def received(*frames: bytes) -> list[tuple[str, str, dict[str, str], bytes]]:
 def test_a_frame_is_parsed_by_nats_py_as_the_event() -> None:
     events = [logged(position=each) for each in (1, 2, 1_000_000)]
     frame = framing(HEAD, INBOX, MAX_PAYLOAD)
-    assert received(*map(frame, events)) == [
+    assert received(*map(frame, map(facts_of, events))) == [
         (
             "ORDERS.order-created",
             f"{INBOX}.{event.position}",
@@ -93,7 +93,7 @@ def test_a_frame_is_parsed_by_nats_py_as_the_event() -> None:
 
 def test_a_frame_is_what_nats_py_would_have_written() -> None:
     event = logged()
-    frame = framing(HEAD, INBOX, MAX_PAYLOAD)(event)
+    frame = framing(HEAD, INBOX, MAX_PAYLOAD)(facts_of(event))
     headers = frame[frame.index(b"NATS/1.0") : frame.index(b"\r\n\r\n") + 4]
     command = hpub_cmd("ORDERS.order-created", f"{INBOX}.1", headers, event.data.encode())
     assert frame == command
@@ -103,7 +103,7 @@ def test_a_frame_is_what_nats_py_would_have_written() -> None:
 def test_an_event_whose_type_is_no_subject_never_reaches_the_wire(event_type: str) -> None:
     frame = framing(HEAD, INBOX, MAX_PAYLOAD)
     with pytest.raises(NotAccepted, match="subject"):
-        frame(logged(event_type=event_type))
+        frame(facts_of(logged(event_type=event_type)))
 
 
 def test_no_value_can_break_out_of_its_header() -> None:
@@ -113,7 +113,7 @@ def test_no_value_can_break_out_of_its_header() -> None:
         aggregate_type=strange,
         metadata=json.dumps({"correlation_id": strange, "traceparent": strange}),
     )
-    ((_, _, headers, data),) = received(framing(HEAD, INBOX, MAX_PAYLOAD)(event))
+    ((_, _, headers, data),) = received(framing(HEAD, INBOX, MAX_PAYLOAD)(facts_of(event)))
     escaped = "a%0D%0ANats-Msg-Id:%201%0D%0A%0D%0A?%25%22%C3%BC"
     for name in ("ce-subject", "ce-aggregatetype", "ce-correlationid", "traceparent"):
         assert headers[name] == escaped
@@ -124,7 +124,7 @@ def test_no_value_can_break_out_of_its_header() -> None:
 def test_an_event_larger_than_the_broker_takes_is_named() -> None:
     frame = framing(HEAD, INBOX, 1_000)
     with pytest.raises(NotAccepted, match=r"event 3 takes .* max_payload is 1000"):
-        frame(logged(position=3, data="x" * 1_000))
+        frame(facts_of(logged(position=3, data="x" * 1_000)))
 
 
 @pytest.mark.parametrize("reply", ['{"stream":"ORDERS","seq":7}', '{"stream":"ORDERS", "seq":7}'])

@@ -73,7 +73,7 @@ class Hand:
             for reply, payload in answers
         ]
         with contextlib.suppress(nats.errors.Error, OSError):
-            await self._connection.write(frames, flushed=False)
+            await self._connection.write(frames)
 
 
 def _payload(verdict: Verdict) -> bytes:

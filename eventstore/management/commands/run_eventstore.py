@@ -19,11 +19,10 @@ from eventstore.publisher import Publisher
 from eventstore.publishing.hints import CommitHints
 from eventstore.server import CannotListen, EventStoreServer
 from eventstore.store import SqlEventStore
+from eventstore.transactions import LONGEST_SILENCE_SECONDS
 from eventstore.watching import Activity, DatabaseWatch
 
 TICK_SECONDS = 0.5
-# Of the database, in one call; the longest wait for a lock is below it.
-LONGEST_SILENCE_SECONDS = 10.0
 # Together below the 10 seconds after which a supervisor loses its patience.
 DRAIN_SECONDS = 6.0
 PUBLISHER_STOP_SECONDS = 1.5

@@ -13,7 +13,10 @@ from django.core.management.base import BaseCommand
 from eventstore.client.checks import SETTINGS_CHECKS
 from eventstore.client.port import EventStore
 from eventstore.publisher import Publisher
+from eventstore.store import SqlEventStore
+from eventstore.transactions import LONGEST_SILENCE_SECONDS
 
+TICK_SECONDS = 0.5
 STOP_SECONDS = 8.0
 
 
@@ -30,18 +33,19 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        stop = threading.Event()
+        stopping = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
+            signal.signal(number, lambda *_: stopping.set())
+        log = _log(options["log"])
         publisher = Publisher(
-            _log(options["log"]),
+            log,
             streams=settings.EVENTSTORE_STREAMS,
             nats_url=settings.NATS_PUBLISHER_URL,
             replicas=settings.NATS_REPLICAS,
             keep=settings.NATS_KEEP_EVENTS,
         )
         publisher.start()
-        stop.wait()
+        _wait(log, stopping)
         if not publisher.stop(STOP_SECONDS):
             # A frozen database would keep the process alive; nothing is lost by leaving it.
             logging.shutdown()
@@ -53,6 +57,12 @@ def _log(where: str) -> EventStore:
         from eventstore.client.remote import RemoteEventStore
 
         return RemoteEventStore.from_settings()
-    from eventstore.store import SqlEventStore
-
     return SqlEventStore()
+
+
+def _wait(log: EventStore, stopping: threading.Event) -> None:
+    """Until it is time to stop; a database that never answers holds the publisher up no longer."""
+    while not stopping.wait(TICK_SECONDS):
+        # Calls of a server have deadlines.
+        if isinstance(log, SqlEventStore):
+            log.database.cut_silent(LONGEST_SILENCE_SECONDS)
