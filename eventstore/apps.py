@@ -7,6 +7,6 @@ class EventStoreConfig(AppConfig):
     verbose_name = "Event store"
 
     def ready(self) -> None:
-        from eventstore import arrays
+        from eventstore.client import arrays
 
         arrays.register()

@@ -1,13 +1,13 @@
 """The SQL of the log: plain statements that PostgreSQL and CockroachDB understand alike."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC
 from typing import Any
 from uuid import UUID
 
 from django.db.backends.utils import CursorWrapper
 
-from eventstore import arrays
+from eventstore.client import arrays
 from eventstore.client.appending import AggregateTip
 from eventstore.client.events import Event, StreamHead
 from eventstore.client.hashing import GENESIS
@@ -31,9 +31,9 @@ FROM unnest(%s::text[]) AS wanted (id) CROSS JOIN LATERAL (
     WHERE aggregate_id = wanted.id ORDER BY version DESC LIMIT 1
 ) AS tip
 """
-_ARRAYS: tuple[Callable[[Any], arrays.Array], ...] = (
-    *(arrays.uuids, arrays.texts, arrays.texts, arrays.texts, arrays.texts, arrays.texts),
-    *(arrays.texts, arrays.integers, arrays.integers, arrays.moments, arrays.blobs),
+_ARRAYS: tuple[type[arrays.Array], ...] = (
+    *(arrays.Uuids, arrays.Texts, arrays.Texts, arrays.Texts, arrays.Texts, arrays.Texts),
+    *(arrays.Texts, arrays.Integers, arrays.Integers, arrays.Moments, arrays.Blobs),
 )
 # One text for any number of events, so that it is prepared once; arrays in binary, since as text
 # they cost the database several times as much.
@@ -138,7 +138,7 @@ def append_at_head(
         cursor.execute(_APPEND_ONE_AT_HEAD, [*moves, row[0], *(beginning or [""]), *row])
     else:
         columns = _columns(events)
-        cursor.execute(_APPEND_AT_HEAD, [*moves, columns[0], arrays.texts(beginning), *columns])
+        cursor.execute(_APPEND_AT_HEAD, [*moves, columns[0], arrays.Texts.of(beginning), *columns])
     return cursor.rowcount == len(events)
 
 
@@ -163,7 +163,7 @@ def page_of_aggregates(
 def _columns(events: Sequence[Event]) -> list[arrays.Array]:
     """The events as arrays, in the order of `COLUMNS`."""
     columns = zip(*map(_row, events), strict=True)
-    return [array(column) for array, column in zip(_ARRAYS, columns, strict=True)]
+    return [kind.of(column) for kind, column in zip(_ARRAYS, columns, strict=True)]
 
 
 def _row(event: Event) -> list[Any]:

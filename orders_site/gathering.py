@@ -4,7 +4,6 @@ A gathered statement is a transaction of its own that reads and writes in one go
 stricter isolation than a database gives a single statement.
 """
 
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,13 +12,13 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, Generic, TypeVar
 
-import psycopg
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from eventstore.client.batching import Batcher
 from eventstore.client.outages import is_outage, run_through_conflicts
+from orders_site.unnested import Unnested, preparing_cursor
 
 MOST_AT_ONCE = 100
 MOST_WAITING = 1_000
@@ -68,7 +67,7 @@ class Gathered(Generic[Item, Result]):
         """
         own = connections[self._database]
         if own.in_atomic_block:
-            with _preparing_cursor(own) as cursor:
+            with preparing_cursor(own) as cursor:
                 return self._work(cursor, [item])[0]
         outcome = self._batcher.do(item)
         if isinstance(outcome, _Refused):
@@ -114,8 +113,7 @@ class Upsert(Generic[Row]):
         when: str = "true",
         returning: Sequence[str] = (),
     ) -> None:
-        self._model = model
-        self._database = database
+        self._unnested = Unnested(model, database)
         self._changes = changes
         self._when = when
         self._returning = returning
@@ -142,43 +140,24 @@ class Upsert(Generic[Row]):
             # rows are locked in the order of their keys, lest two processes wait for each other.
             places = {row.pk: place for place, row in reversed(left.items())}
             now = [left.pop(places[pk]) for pk in sorted(places)]
-            columns = zip(*map(self._values, now), strict=True)
-            cursor.execute(self._sql, [list(column) for column in columns])
+            cursor.execute(self._sql, self._unnested.arrays([self._values(row) for row in now]))
             for pk, *stored in cursor:
                 written[places[pk]] = stored
         return written
 
     def _values(self, row: Row) -> list[Any]:
-        connection = connections[self._database]
-        fields = self._model._meta.concrete_fields
-        return [
-            json.dumps(getattr(row, field.attname), cls=field.encoder)
-            if isinstance(field, models.JSONField)
-            else field.get_db_prep_save(getattr(row, field.attname), connection)
-            for field in fields
-        ]
+        return [getattr(row, field.attname) for field in self._unnested.fields]
 
     @cached_property
     def _sql(self) -> str:
-        """For any number of rows the same, so that it is prepared once."""
-        connection = connections[self._database]
-        quote, meta = connection.ops.quote_name, self._model._meta
-        names = {field.name: quote(field.column) for field in meta.concrete_fields}
-        # Without lengths, since a cast to varchar(n) cuts text silently; binary, since arrays as
-        # text cost the database several times as much; and JSON as text, since CockroachDB has no
-        # arrays of it.
-        types = [str(field.db_type(connection)).partition("(")[0] for field in meta.concrete_fields]
-        arrays = ", ".join(f"%b::{'text' if name == 'jsonb' else name}[]" for name in types)
-        columns = list(names.values())
-        given = ", ".join(map("{}::{}".format, columns, types))
+        quoted, fields = self._unnested.quoted, self._unnested.fields
+        names = {field.name: quoted(field.column) for field in fields}
+        key = fields[0].name
         changes = ", ".join(f"{names[name]} = excluded.{names[name]}" for name in self._changes)
-        returning = ", ".join(f"stored.{names[name]}" for name in (meta.pk.name, *self._returning))
-        # Identifiers are the model's own, values travel as parameters.
+        returning = ", ".join(f"stored.{names[name]}" for name in (key, *self._returning))
         return (
-            f"INSERT INTO {quote(meta.db_table)} AS stored ({', '.join(columns)}) "  # noqa: S608
-            f"SELECT {given} FROM unnest({arrays}) AS given ({', '.join(columns)}) "
-            f"ON CONFLICT ({names[meta.pk.name]}) DO UPDATE SET {changes} WHERE {self._when} "
-            f"RETURNING {returning}"
+            f"{self._unnested.insert()} ON CONFLICT ({names[key]}) DO UPDATE SET {changes} "
+            f"WHERE {self._when} RETURNING {returning}"
         )
 
 
@@ -202,7 +181,7 @@ class _Shared:
         with self._turn:
             connection = self._opened()
             try:
-                with _preparing_cursor(connection) as cursor:
+                with preparing_cursor(connection) as cursor:
                     yield cursor
             except BaseException:
                 connection.close()
@@ -234,11 +213,3 @@ def close_shared() -> None:
     """Close the connections that gathered statements use; none may be running."""
     for database in connections:
         _shared(database).close()
-
-
-def _preparing_cursor(connection: BaseDatabaseWrapper) -> CursorWrapper:
-    """A cursor of Django's that has the server bind and prepare."""
-    connection.close_if_health_check_failed()
-    connection.ensure_connection()
-    with connection.wrap_database_errors:
-        return connection.make_cursor(psycopg.Cursor(connection.connection))

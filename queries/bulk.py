@@ -1,12 +1,13 @@
-"""One statement for many rows, in SQL that PostgreSQL and CockroachDB understand alike.
+"""Statements for many rows, several of them sent at once, in SQL that PostgreSQL and CockroachDB
+understand alike.
 
-Each takes its rows as tuples in the order of the model's columns and travels as one binary array
-per column, in a text that is the same for any number of rows, so that it is prepared once. All are
-inserts: their plan can't go stale, as that of an update can, which was made for a small table.
+Each takes its rows as tuples in the order of the model's columns, as arrays in a text that is the
+same for any number of rows (`orders_site/unnested.py`). All are inserts.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -14,6 +15,8 @@ import psycopg
 from django.db import connections
 from psycopg.crdb import CrdbConnection
 
+from eventstore.client.arrays import Texts
+from orders_site.unnested import Unnested, preparing_cursor
 from queries.models import DATABASE
 
 # From here on a COPY costs less than an INSERT (a third of the CPU here, two thirds there).
@@ -24,23 +27,46 @@ Model = Any
 Rows = Sequence[Sequence[Any]]
 
 
-def insert_absent(model: Model, rows: Rows) -> int:
-    """Insert the rows whose key is not there yet; how many those were.
+@dataclass(frozen=True)
+class Write:
+    """Rows on their way into a table, by an insert that may end in ON CONFLICT."""
 
-    Raises:
-        IntegrityError: one of many rows is there already; the transaction is to be run again.
-    """
-    if len(rows) >= COPY_ROWS and _copies():
-        return _copied(model, rows)
-    return _execute(_insert_absent(model), rows)
+    insert: str
+    unnested: Unnested
+    rows: Rows
+    copied: bool = False
 
 
-def add(model: Model, rows: Rows, *, key: tuple[str, ...], counters: tuple[str, ...]) -> None:
+def insert_absent(model: Model, rows: Rows) -> Write:
+    """Insert the rows whose key is not there yet; of many rows, none may be."""
+    insert, unnested = _insert_absent(model)
+    return Write(insert, unnested, rows, copied=len(rows) >= COPY_ROWS and _is_postgresql())
+
+
+def add(model: Model, rows: Rows, *, key: tuple[str, ...], counters: tuple[str, ...]) -> Write:
     """Insert rows, or add their counters to the row that has the key already.
 
     The rows come without their primary key: the database makes up a UUID.
     """
-    _execute(_add(model, key, counters), rows)
+    return Write(*_add(model, key, counters), rows)
+
+
+def overwrite(model: Model, rows: Rows) -> Write:
+    """Set every column of rows that are there, found by their primary key."""
+    return Write(*_overwrite(model), rows)
+
+
+def written(writes: Sequence[Write]) -> list[int]:
+    """Run writes in turn, in the caller's transaction; how many rows each inserted or changed.
+
+    Raises:
+        IntegrityError: one of many rows is there already; the transaction is to be run again.
+    """
+    if any(write.copied for write in writes):
+        return [_copied(write) if write.copied else _begun(write)() for write in writes]
+    with _in_a_pipeline():
+        counts = [_begun(write) for write in writes]
+    return [count() for count in counts]
 
 
 def add_selected(
@@ -52,117 +78,91 @@ def add_selected(
     counters: tuple[str, ...],
 ) -> int:
     """`add` of what a query selects, in the order of the model's columns; how many rows."""
-    sql = f"{_insert(model, _names(model)[1:], select)} {_adding(model, key, counters)}"
+    unnested = Unnested(model, DATABASE, keyless=True)
+    sql = f"{unnested.insert(select)} {_adding(unnested, key, counters)}"
     with connections[DATABASE].cursor() as cursor:
         cursor.execute(sql, parameters)
         return int(cursor.rowcount)
 
 
-def overwrite(model: Model, rows: Rows) -> None:
-    """Set every column of rows that are there, found by their primary key."""
-    _execute(_overwrite(model), rows)
+def on_orders(sql: str, order_ids: Collection[str]) -> list[Any]:
+    """Run a statement whose one parameter is an array of order ids, for none not at all; its rows.
+
+    It is prepared, so PostgreSQL must be told to plan it anew each time
+    (`orders_site/databases.py`): a plan from when the table was small reads all of it for ever.
+    """
+    if not order_ids:
+        return []
+    with preparing_cursor(connections[DATABASE]) as cursor:
+        cursor.execute(sql, [Texts.of(order_ids)])
+        return cursor.fetchall() if cursor.description else []
 
 
 @cache
-def _insert_absent(model: Model) -> str:
-    columns = _names(model)
-    return f"{_insert(model, columns, _unnested(model, columns))} ON CONFLICT DO NOTHING"
+def _insert_absent(model: Model) -> tuple[str, Unnested]:
+    unnested = Unnested(model, DATABASE)
+    return f"{unnested.insert()} ON CONFLICT DO NOTHING", unnested
 
 
 @cache
-def _add(model: Model, key: tuple[str, ...], counters: tuple[str, ...]) -> str:
-    columns = _names(model)[1:]
-    insert = _insert(model, columns, _unnested(model, columns))
-    return f"{insert} {_adding(model, key, counters)}"
+def _add(model: Model, key: tuple[str, ...], counters: tuple[str, ...]) -> tuple[str, Unnested]:
+    unnested = Unnested(model, DATABASE, keyless=True)
+    return f"{unnested.insert()} {_adding(unnested, key, counters)}", unnested
 
 
 @cache
-def _overwrite(model: Model) -> str:
-    columns = _names(model)
-    pk, *others = map(_quoted, columns)
+def _overwrite(model: Model) -> tuple[str, Unnested]:
+    unnested = Unnested(model, DATABASE)
+    key, *others = [unnested.quoted(field.column) for field in unnested.fields]
     changes = ", ".join(f"{name} = excluded.{name}" for name in others)
-    insert = _insert(model, columns, _unnested(model, columns))
-    return f"{insert} ON CONFLICT ({pk}) DO UPDATE SET {changes}"
+    return f"{unnested.insert()} ON CONFLICT ({key}) DO UPDATE SET {changes}", unnested
 
 
-def _insert(model: Model, columns: Sequence[str], select: str) -> str:
-    """With a UUID in front where the columns are all but the primary key."""
-    every = _names(model)
-    made_up = "gen_random_uuid(), " if len(columns) < len(every) else ""
-    table, names = _quoted(model._meta.db_table), ", ".join(map(_quoted, every))
-    # Identifiers are the model's own, values travel as parameters.
-    return f"INSERT INTO {table} ({names}) SELECT {made_up}given.* FROM ({select}) AS given"  # noqa: S608
-
-
-def _adding(model: Model, key: Sequence[str], counters: Sequence[str]) -> str:
-    table = _quoted(model._meta.db_table)
+def _adding(unnested: Unnested, key: Sequence[str], counters: Sequence[str]) -> str:
     sums = ", ".join(
-        f"{name} = {table}.{name} + excluded.{name}" for name in map(_quoted, counters)
+        f"{name} = stored.{name} + excluded.{name}" for name in map(unnested.quoted, counters)
     )
-    return f"ON CONFLICT ({', '.join(map(_quoted, key))}) DO UPDATE SET {sums}"
+    return f"ON CONFLICT ({', '.join(map(unnested.quoted, key))}) DO UPDATE SET {sums}"
 
 
-def _unnested(model: Model, columns: Sequence[str]) -> str:
-    """A binary placeholder per column."""
-    types = _types(model)
-    arrays = ", ".join(f"%b::{types[name]}[]" for name in columns)
-    return f"SELECT * FROM unnest({arrays}) AS given ({', '.join(map(_quoted, columns))})"  # noqa: S608
-
-
-def _names(model: Model) -> list[str]:
-    """The columns, the primary key first."""
-    return [field.column for field in model._meta.concrete_fields]
-
-
-def _types(model: Model) -> dict[str, str]:
-    """Column -> type, without lengths, since a cast to varchar(n) cuts text silently."""
-    connection = connections[DATABASE]
-    return {
-        field.column: str(field.db_type(connection)).partition("(")[0]
-        for field in model._meta.concrete_fields
-    }
-
-
-def _quoted(name: str) -> str:
-    return connections[DATABASE].ops.quote_name(name)
-
-
-def _execute(sql: str, rows: Rows) -> int:
-    if not rows:
-        return 0
-    with _preparing_cursor() as cursor:
-        cursor.execute(sql, [list(column) for column in zip(*rows, strict=True)])
-        return int(cursor.rowcount)
+def _begun(write: Write) -> Callable[[], int]:
+    """Send a write; gives how many rows it was, once its result is there."""
+    if not write.rows:
+        return lambda: 0
+    cursor = preparing_cursor(connections[DATABASE])
+    cursor.execute(write.insert, write.unnested.arrays(write.rows))
+    return lambda: int(cursor.rowcount)
 
 
 @contextmanager
-def _preparing_cursor() -> Iterator[Any]:
-    """Django's own put the parameters into the text, so that nothing could be prepared."""
+def _in_a_pipeline() -> Iterator[None]:
+    """What is executed meanwhile is sent without waiting for each result; an error comes last."""
     connection = connections[DATABASE]
-    connection.ensure_connection()
-    with connection._prepare_cursor(psycopg.Cursor(connection.connection)) as cursor:
-        yield cursor
+    if not _is_postgresql():
+        yield
+        return
+    with connection.wrap_database_errors, connection.connection.pipeline():
+        yield
 
 
-def _copies() -> bool:
-    """Not every CockroachDB has COPY as a part of the transaction."""
+def _is_postgresql() -> bool:
+    """Not every CockroachDB has COPY as a part of the transaction, and after an error in a
+    pipeline some tell of another one.
+    """
     connection = connections[DATABASE]
     connection.ensure_connection()
     return not CrdbConnection.is_crdb(connection.connection)
 
 
-def _copied(model: Model, rows: Rows) -> int:
-    types = _types(model)
-    sql = (
-        f"COPY {_quoted(model._meta.db_table)} ({', '.join(map(_quoted, types))}) "
-        "FROM STDIN (FORMAT BINARY)"
-    )
+def _copied(write: Write) -> int:
+    columns = ", ".join(write.unnested.quoted(field.column) for field in write.unnested.fields)
+    table = write.unnested.quoted(write.unnested.table)
     with (
         connections[DATABASE].wrap_database_errors,
         psycopg.Cursor(connections[DATABASE].connection) as cursor,
-        cursor.copy(sql) as copy,
+        cursor.copy(f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)") as copy,
     ):
-        copy.set_types(list(types.values()))
-        for row in rows:
+        copy.set_types(write.unnested.types)
+        for row in write.rows:
             copy.write_row(row)
-    return len(rows)
+    return len(write.rows)

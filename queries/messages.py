@@ -24,8 +24,9 @@ MAX_QUANTITY = 2**31 - 1
 # Neither NUL nor half a surrogate pair can be stored as text.
 _unstorable = re.compile(r"[\x00\ud800-\udfff]").search
 
-# The prices of a menu come again with every order.
+# The prices of a menu, and the clients, come again with every order.
 _parsed_money = lru_cache(4096)(Money.parse)
+_parsed_uuid = lru_cache(4096)(UUID)
 
 
 class MalformedEvent(ValueError):
@@ -130,7 +131,7 @@ def _order_created(event: Event) -> OrderCreated:
         raise MalformedEvent("order_items is not a list")
     client = event.context.get("api_client")
     return OrderCreated(
-        api_client=None if client is None else UUID(_text({"api_client": client}, "api_client")),
+        api_client=None if client is None else _parsed_uuid(_text(event.context, "api_client")),
         customer_id=_name(data, "customer_id"),
         restaurant_id=_name(data, "restaurant_id"),
         created_on=_moment(data, "created_on"),
@@ -172,7 +173,8 @@ def _name(data: Mapping[str, Any], key: str) -> str:
 
 def _text(data: Mapping[str, Any], key: str, default: str | None = None) -> str:
     value = data.get(key, default)
-    if not isinstance(value, str) or _unstorable(value):
+    # What can be printed can be stored, and that is quickly seen.
+    if not isinstance(value, str) or (not value.isprintable() and _unstorable(value)):
         raise MalformedEvent(f"{key} is missing or not a text")
     return value
 

@@ -25,6 +25,8 @@ from queries.messages import (
     read,
 )
 
+# What stops a fold.
+UNREADABLE = (UnknownSchemaVersion, MalformedEvent)
 STATUSES = ("pending", "paid", "approved", "shipped", "delivered", "rejected", "cancelled")
 PAYMENT_STATUSES = ("none", "debited", "failed", "partially_refunded", "refunded")
 
@@ -65,6 +67,16 @@ class OrderView(NamedTuple):
     position: int
     items: tuple[Item, ...] = ()
 
+    def with_changes(self, **changes: Any) -> "OrderView":
+        """As `_replace`, at half its cost."""
+        values = list(self)
+        for name, value in changes.items():
+            values[_PLACES[name]] = value
+        return OrderView._make(values)
+
+
+_PLACES = {name: place for place, name in enumerate(OrderView._fields)}
+
 
 class SummaryKey(NamedTuple):
     """What orders are counted by; `kind` says whose `key` it is: customer or restaurant."""
@@ -88,7 +100,7 @@ def apply(view: OrderView | None, event: Event) -> OrderView | None:
     fact = read(event)
     if view is None:
         return _created(event, fact) if isinstance(fact, OrderCreated) else None
-    return view._replace(
+    return view.with_changes(
         version=event.version,
         position=event.position,
         updated_at=event.recorded_at,
@@ -108,7 +120,7 @@ def fold_readable(events: Iterable[Event], view: OrderView | None = None) -> Ord
     for event in events:
         try:
             view = apply(view, event)
-        except (UnknownSchemaVersion, MalformedEvent):
+        except UNREADABLE:
             break
     return view
 

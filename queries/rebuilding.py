@@ -8,7 +8,6 @@ have are found, and the summaries are added up.
 """
 
 import gc
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from queries import rows, summaries
 from queries.messages import AGGREGATE_TYPE
 from queries.models import OrderRow
 from queries.progress import Progress, resume_options
-from queries.projections import OrderView, fold_readable
+from queries.projections import UNREADABLE, OrderView, apply, fold_readable
 from queries.reading_ahead import read_ahead
 from queries.repairing import PAGE, Difference, difference, repaired, through_races
 
@@ -34,12 +33,30 @@ COLLECT_AFTER = 100_000
 Standing = tuple[str, int, int, UUID]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Part:
-    """Some of an order's events, one after the other, and their fold if they begin its life."""
+    """Some of an order's events, one after the other, from the version `first` to `last`.
 
-    events: Sequence[Event]
-    folded: OrderView | None
+    If they begin its life they are folded as they come, so that no more than a row is kept of
+    them; else they are kept, until it is known what they go on from.
+    """
+
+    first: int
+    last: int = 0
+    folded: OrderView | None = None
+    events: list[Event] = field(default_factory=list)
+    _readable: bool = True
+
+    def add(self, event: Event) -> None:
+        """The order's next event; what follows one that can't be read is no part of the row."""
+        self.last = event.version
+        if self.first > 1:
+            self.events.append(event)
+        elif self._readable:
+            try:
+                self.folded = apply(self.folded, event)
+            except UNREADABLE:
+                self._readable = False
 
 
 @dataclass(frozen=True)
@@ -121,28 +138,22 @@ class Rebuild:
 
 
 def _chunks(store: EventStore, position: int, end: int) -> Iterator[Chunk]:
-    events: list[Event] = []
-    characters = 0
+    parts: dict[str, Part] = {}
+    events = characters = 0
     for event in store.read_stream(position, limit=max(0, end - position + 1)):
-        events.append(event)
-        characters += len(event.data) + len(event.metadata)
-        if len(events) >= CHUNK_EVENTS or characters >= CHUNK_CHARACTERS:
-            yield _chunk(events)
-            events, characters = [], 0
-    if events:
-        yield _chunk(events)
-
-
-def _chunk(events: Sequence[Event]) -> Chunk:
-    by_order: defaultdict[str, list[Event]] = defaultdict(list)
-    for event in events:
         if event.aggregate_type == AGGREGATE_TYPE:
-            by_order[event.aggregate_id].append(event)
-    parts = {
-        order_id: Part(part, fold_readable(part) if part[0].version == 1 else None)
-        for order_id, part in by_order.items()
-    }
-    return Chunk(events[-1].position, parts)
+            part = parts.get(event.aggregate_id)
+            if part is None:
+                part = parts[event.aggregate_id] = Part(event.version)
+            part.add(event)
+        events += 1
+        characters += len(event.data) + len(event.metadata)
+        position = event.position
+        if events >= CHUNK_EVENTS or characters >= CHUNK_CHARACTERS:
+            yield Chunk(position, parts)
+            parts, events, characters = {}, 0, 0
+    if events:
+        yield Chunk(position, parts)
 
 
 def _apply(parts: Mapping[str, Part], log_id: UUID, end: int) -> tuple[list[Difference], list[str]]:
@@ -175,11 +186,11 @@ def _apply(parts: Mapping[str, Part], log_id: UUID, end: int) -> tuple[list[Diff
 
 def _brought_up(row: OrderView | None, part: Part, end: int) -> OrderView | None:
     """The row as it is to be after this part; None if only the whole history can tell."""
-    if row and row.version > part.events[-1].version and row.position <= end:
+    if row and row.version > part.last and row.position <= end:
         return row  # its own position is still to come
     if part.folded and not (row and row.version > part.folded.version):
         return part.folded
-    if row and row.version == part.events[0].version - 1:
+    if row and row.version == part.first - 1:
         return fold_readable(part.events, row)
     return None
 

@@ -5,12 +5,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from django.db import connections
-
 from eventstore.client import RetryLater
 from queries import bulk
 from queries.messages import Item
-from queries.models import DATABASE, CustomerSummary, OrderItemRow, OrderRow, RestaurantSummary
+from queries.models import CustomerSummary, OrderItemRow, OrderRow, RestaurantSummary
 from queries.projections import OrderView, SummaryKey, contribution
 
 VIEW_COLUMNS = OrderView._fields[:-1]
@@ -29,31 +27,30 @@ class RowsMoved(RetryLater):
         super().__init__(message or str(self.__doc__), delay_seconds=0.1)
 
 
-# Not prepared: a plan from when the table was small would read all of it for ever.
-_OF_ORDERS = f"FROM {OrderRow._meta.db_table} WHERE order_id = ANY(%s)"
+_OF_ORDERS = f"FROM {OrderRow._meta.db_table} WHERE order_id = ANY(%b)"
 _VERSIONS = f"SELECT order_id, version {_OF_ORDERS}"
 _STORED = f"SELECT {', '.join(VIEW_COLUMNS)} {_OF_ORDERS}"
 _LOCKED = f"{_STORED} ORDER BY order_id FOR UPDATE"
 _ITEMS = f"""
 SELECT order_id, {", ".join(ITEM_COLUMNS)} FROM {OrderItemRow._meta.db_table}
-WHERE order_id = ANY(%s) ORDER BY order_id, line
+WHERE order_id = ANY(%b) ORDER BY order_id, line
 """  # noqa: S608
-_DELETE_ITEMS = f"DELETE FROM {OrderItemRow._meta.db_table} WHERE order_id = ANY(%s)"  # noqa: S608
+_DELETE_ITEMS = f"DELETE FROM {OrderItemRow._meta.db_table} WHERE order_id = ANY(%b)"  # noqa: S608
 
 
 def versions(order_ids: Collection[str]) -> dict[str, int]:
     """The version last applied of each stored order; read without locks."""
-    return dict(_rows(_VERSIONS, order_ids))
+    return dict(bulk.on_orders(_VERSIONS, order_ids))
 
 
 def stored(order_ids: Collection[str]) -> dict[str, OrderView]:
     """The stored orders, without their items, read without locks."""
-    return {row[0]: OrderView(*row) for row in _rows(_STORED, order_ids)}
+    return {row[0]: OrderView(*row) for row in bulk.on_orders(_STORED, order_ids)}
 
 
 def locked(order_ids: Collection[str]) -> dict[str, OrderView]:
     """The stored orders, without their items, locked in the order of their ids."""
-    return {row[0]: OrderView(*row) for row in _rows(_LOCKED, order_ids)}
+    return {row[0]: OrderView(*row) for row in bulk.on_orders(_LOCKED, order_ids)}
 
 
 def write(before: Mapping[str, OrderView], after: Mapping[str, OrderView], log_id: UUID) -> None:
@@ -71,42 +68,48 @@ def write(before: Mapping[str, OrderView], after: Mapping[str, OrderView], log_i
     """
     ids = sorted(after)
     new = [after[order_id] for order_id in ids if order_id not in before]
-    if bulk.insert_absent(OrderRow, [_order_row(view, log_id) for view in new]) < len(new):
-        raise RowsMoved
-    bulk.insert_absent(OrderItemRow, [row for view in new for row in _item_rows(view)])
     changed = [after[order_id] for order_id in ids if order_id in before]
-    bulk.overwrite(OrderRow, [_order_row(view, log_id) for view in changed])
-    add_to_summaries(deltas([(before.get(order_id), after[order_id]) for order_id in ids]))
+    inserted, *_ = bulk.written(
+        [
+            bulk.insert_absent(OrderRow, [_order_row(view, log_id) for view in new]),
+            bulk.insert_absent(OrderItemRow, [row for view in new for row in _item_rows(view)]),
+            bulk.overwrite(OrderRow, [_order_row(view, log_id) for view in changed]),
+            *_added(deltas([(before.get(order_id), after[order_id]) for order_id in ids])),
+        ]
+    )
+    if inserted < len(new):
+        raise RowsMoved
 
 
 def write_anew(
     before: Mapping[str, OrderView], after: Mapping[str, OrderView], log_id: UUID
 ) -> None:
     """`write`, even if somebody emptied the orders' table by hand and left their items behind."""
-    _delete_items(after.keys() - before.keys())
+    bulk.on_orders(_DELETE_ITEMS, after.keys() - before.keys())
     write(before, after, log_id)
 
 
 def replace_items(views: Collection[OrderView]) -> None:
     """Write the items of stored orders anew."""
-    _delete_items([view.order_id for view in views])
-    bulk.insert_absent(OrderItemRow, [row for view in views for row in _item_rows(view)])
+    bulk.on_orders(_DELETE_ITEMS, [view.order_id for view in views])
+    items = [row for view in views for row in _item_rows(view)]
+    bulk.written([bulk.insert_absent(OrderItemRow, items)])
 
 
 def remove(views: Collection[OrderView]) -> None:
     """Delete stored orders, and take what they contributed out of the summaries."""
     ids = [view.order_id for view in views]
-    _delete_items(ids)
+    bulk.on_orders(_DELETE_ITEMS, ids)
     # Raw: the items are gone, and the ORM would look for them again.
     rows = OrderRow.objects.filter(order_id__in=ids)
     rows._raw_delete(rows.db)
-    add_to_summaries(deltas([(view, None) for view in views]))
+    bulk.written(_added(deltas([(view, None) for view in views])))
 
 
 def items_of(order_ids: Collection[str]) -> dict[str, tuple[Item, ...]]:
     """The items of orders, in line order; an order without items is absent."""
     found: defaultdict[str, list[Item]] = defaultdict(list)
-    for order_id, *item in _rows(_ITEMS, order_ids):
+    for order_id, *item in bulk.on_orders(_ITEMS, order_ids):
         found[order_id].append(Item(*item))
     return {order_id: tuple(items) for order_id, items in found.items()}
 
@@ -114,7 +117,7 @@ def items_of(order_ids: Collection[str]) -> dict[str, tuple[Item, ...]]:
 def with_items(views: Mapping[str, OrderView]) -> dict[str, OrderView]:
     """Stored orders with their items."""
     items = items_of(views)
-    return {key: view._replace(items=items.get(key, ())) for key, view in views.items()}
+    return {key: view.with_changes(items=items.get(key, ())) for key, view in views.items()}
 
 
 def deltas(
@@ -132,31 +135,23 @@ def deltas(
     return {key: (orders, amount) for key, (orders, amount) in sums.items() if orders or amount}
 
 
-def add_to_summaries(changes: Mapping[SummaryKey, tuple[int, int]]) -> None:
-    """Add deltas to the stored summaries, in key order."""
-    ordered = sorted(changes)
-    for kind, model in SUMMARIES.items():
-        rows = [(*key[1:], *changes[key]) for key in ordered if key.kind == kind]
-        bulk.add(model, rows, key=summary_key(kind), counters=SUMMARY_COUNTERS)
-
-
 def summary_key(kind: str) -> tuple[str, ...]:
     """The columns that tell one summary of a kind from another, as in `SummaryKey`."""
     return (f"{kind}_id", *SummaryKey._fields[2:])
 
 
-def _rows(sql: str, order_ids: Collection[str]) -> list[Any]:
-    if not order_ids:
-        return []
-    with connections[DATABASE].cursor() as cursor:
-        cursor.execute(sql, [list(order_ids)])
-        return cursor.fetchall()
-
-
-def _delete_items(order_ids: Collection[str]) -> None:
-    if order_ids:
-        with connections[DATABASE].cursor() as cursor:
-            cursor.execute(_DELETE_ITEMS, [list(order_ids)])
+def _added(changes: Mapping[SummaryKey, tuple[int, int]]) -> list[bulk.Write]:
+    """Deltas on their way to the stored summaries, in key order."""
+    ordered = sorted(changes)
+    return [
+        bulk.add(
+            model,
+            [(*key[1:], *changes[key]) for key in ordered if key.kind == kind],
+            key=summary_key(kind),
+            counters=SUMMARY_COUNTERS,
+        )
+        for kind, model in SUMMARIES.items()
+    ]
 
 
 def _contributes(view: OrderView) -> tuple[Any, ...]:

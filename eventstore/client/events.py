@@ -4,13 +4,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
 from typing import Any
 from uuid import UUID, uuid5
 
 DEFAULT_STREAM = "ORDERS"
 # Made once: `json.dumps` makes one for each call that asks for anything but its defaults.
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+_DECODER = json.JSONDecoder()
 
 
 def to_json(value: Any) -> str:
@@ -31,12 +31,31 @@ class NewEvent:
     stream: str = DEFAULT_STREAM
 
 
+class _Parsed:
+    """A field's JSON object, parsed when it is asked for and then kept with the event.
+
+    `functools.cached_property` takes a lock for that, which costs as much as parsing metadata.
+    """
+
+    def __init__(self, field_name: str) -> None:
+        self._field_name = field_name
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, event: Any, owner: type) -> dict[str, Any]:
+        parsed = event.__dict__[self._name] = _json_object(event.__dict__[self._field_name])
+        return parsed
+
+
 @dataclass(frozen=True, kw_only=True)
 class Event:
     """A fact as the log holds it.
 
     `version` counts from 1 within the aggregate, `position` from 1 within the stream, both
     without gaps. `recorded_at` is for people: order by version or position, never by time.
+    `payload` and `context` are `data` and `metadata` parsed; a ValueError if that is not a JSON
+    object.
     """
 
     event_id: UUID
@@ -51,19 +70,15 @@ class Event:
     recorded_at: datetime
     hash: bytes = field(repr=False)
 
-    @cached_property
-    def payload(self) -> dict[str, Any]:
-        """`data` parsed; a ValueError if it is not a JSON object."""
-        return _json_object(self.data)
-
-    @cached_property
-    def context(self) -> dict[str, Any]:
-        """`metadata` parsed; a ValueError if it is not a JSON object."""
-        return _json_object(self.metadata)
+    payload = _Parsed("data")
+    context = _Parsed("metadata")
 
 
 def _json_object(text: str) -> dict[str, Any]:
-    value = json.loads(text or "{}")
+    value, end = _DECODER.raw_decode(text) if text[:1] == "{" else (None, -1)
+    if end != len(text):
+        # Nothing at all, space around it, or what is no object.
+        value = json.loads(text or "{}")
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
     return value

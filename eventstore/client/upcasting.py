@@ -24,7 +24,7 @@ def upcasted(event: Event, upcasters: Upcasters) -> Event:
     version = event.context.get("schema_version", 1)
     if type(version) is not int or not 1 <= version <= len(steps) + 1:
         raise UnknownSchemaVersion(
-            f"{event.event_type} has schema version {str(version)[:20]}, "
+            f"{event.event_type} has schema version {repr(version)[:20]}, "
             f"this program reads up to {len(steps) + 1}"
         )
     if version == len(steps) + 1:

@@ -1,7 +1,5 @@
 """A rebuild in one pass over the log: whatever the rows were and wherever it is cut into parts."""
 
-from itertools import chain
-
 import pytest
 from django.db import IntegrityError
 from hypothesis import HealthCheck, given, settings
@@ -160,11 +158,13 @@ def test_a_rebuild_is_killed_between_two_statements_and_leaves_no_part_of_them(m
     for number in range(5):
         append_history(store, f"order-{number}", LIFE)
 
-    def killed(changes):
-        raise KeyboardInterrupt
+    def killed(write, begin=bulk._begun):
+        if write.unnested.table == CustomerSummary._meta.db_table:
+            raise KeyboardInterrupt
+        return begin(write)
 
     with monkeypatch.context() as patched:
-        patched.setattr(rows, "add_to_summaries", killed)
+        patched.setattr(bulk, "_begun", killed)
         with pytest.raises(KeyboardInterrupt):
             Rebuild(store, silently).run()
     assert not OrderRow.objects.exists()
@@ -242,9 +242,21 @@ def test_large_events_make_small_parts(monkeypatch):
     for _ in range(9):
         append(store, place(store), "order-scented", {"of": "x" * 40_000})
     chunks = list(rebuilding._chunks(store, 1, 18))
-    assert len(chunks) == 3
-    events = chain(*(part.events for chunk in chunks for part in chunk.parts.values()))
-    assert sorted(event.position for event in events) == list(range(1, 19))
+    assert [chunk.position for chunk in chunks] == [6, 12, 18]
+    parts = [part for chunk in chunks for part in chunk.parts.values()]
+    assert sum(part.last - part.first + 1 for part in parts) == 18
+
+
+def test_a_part_keeps_the_events_of_orders_that_began_before_it_and_no_others(monkeypatch):
+    monkeypatch.setattr(rebuilding, "CHUNK_EVENTS", 5)
+    store = InMemoryEventStore()
+    for number in range(2):
+        append_history(store, f"order-{number}", LIFE)
+    first, second = rebuilding._chunks(store, 1, 8)
+    assert [part.events for part in first.parts.values()] == [[], []]
+    assert [part.folded.version for part in first.parts.values()] == [4, 1]
+    assert [event.version for event in second.parts["order-1"].events] == [2, 3, 4]
+    assert second.parts["order-1"].folded is None
 
 
 def test_a_rebuild_says_how_far_it_is_how_fast_and_how_long_it_will_take(monkeypatch):

@@ -54,3 +54,8 @@ def test_a_type_without_steps_has_one_version() -> None:
     assert upcasted(one, UPCASTERS) is one
     with pytest.raises(UnknownSchemaVersion):
         upcasted(event(2, "order-cancelled"), UPCASTERS)
+
+
+def test_a_version_that_is_a_text_reads_as_one() -> None:
+    with pytest.raises(UnknownSchemaVersion, match="has schema version '1', this program reads"):
+        upcasted(event("1"), {})
