@@ -20,7 +20,7 @@ CALLERS = 16
 OURS = "this"
 PLAIN = "plain build, serializer per request, gRPC call per order"
 # The plain build has nobody behind it: who works on our orders would take the cores from one side.
-DOWNSTREAM = "subscribe_.*|worker|payments.*"
+DOWNSTREAM = "subscribe_.*|celery|payments.*"
 # As `run_web` starts it.
 SERVER = ["-m", "granian", "--interface=wsgi", "--blocking-threads=16", "--backpressure=256"]
 

@@ -100,7 +100,12 @@ class System:
 
     def _name(self, process: psutil.Process) -> str:
         line = " ".join(process.cmdline())
-        for pattern in (r"manage\.py (\w+)", r"celery .*?(worker)", r"-m ([a-z_.]+)"):
+        for pattern in (
+            r"manage\.py (\w+)",
+            r"(celery)d:",
+            r"orders (fork server)",
+            r"-m ([a-z_.]+)",
+        ):
             if found := re.search(pattern, line):
                 return found[1]
         if "granian" in line:

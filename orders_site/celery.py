@@ -7,7 +7,6 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import click
 from celery import Celery, bootsteps, signals
 from celery.beat import Service
 
@@ -20,15 +19,6 @@ STOP_SECONDS = 2.0
 app = Celery("orders")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-app.user_options["worker"].update(
-    [
-        click.Option(
-            ["--with-beat"],
-            help="Run beat in this worker, with its schedule in this file; for the only worker.",
-        ),
-        click.Option(["--ready-file"], help="Write this worker's process id here when ready."),
-    ]
-)
 
 
 class Beat(threading.Thread):
@@ -63,10 +53,10 @@ class BeatInWorker(bootsteps.StartStopStep):
 
     requires = ("celery.worker.components:Timer",)
 
-    def __init__(self, worker: Any, with_beat: str | None = None, **options: Any) -> None:
+    def __init__(self, worker: Any, beat_schedule: str | None = None, **options: Any) -> None:
         super().__init__(worker, **options)
-        self.enabled = bool(with_beat)
-        self._schedule = with_beat
+        self.enabled = bool(beat_schedule)
+        self._schedule = beat_schedule
 
     def create(self, worker: Any) -> Beat:
         return Beat(Path(self._schedule or ""))

@@ -28,6 +28,15 @@ class BrokerAway(logging.Filter):
         return True
 
 
+class ThreadsAreWanted(logging.Filter):
+    """Drops Granian's warning that the threads are many for the cores of the machine: they wait
+    most of the time, and how many there are is a setting.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("Configuration allows spawning up to")
+
+
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error

@@ -73,7 +73,8 @@ class EmbeddedNats:
         refuse_taken(self.port, "ORDERS_NATS_PORT")
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         config = self.home / "nats.conf"
-        write_private(config, json.dumps(self._config(), indent=2))
+        # What JSON escapes beyond ASCII (backslash u) is an error to NATS.
+        write_private(config, json.dumps(self._config(), indent=2, ensure_ascii=False))
         return [str(_program()), "--config", str(config)]
 
     def _config(self) -> dict:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from orders_site.embedded.forking import ForkServer
 from orders_site.embedded.ports import refuse_taken
 from orders_site.embedded.process import ServerProcess
 
@@ -22,7 +23,8 @@ COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 class PythonPart:
     """A Python process of ours, in a folder of its own so that a left-over one is recognised.
 
-    `arguments` follow the interpreter. `port` and its setting are looked at before the start.
+    `arguments` follow the interpreter; `forks` starts it, where that is given. `port` and its
+    setting are looked at before the start.
     """
 
     name: str
@@ -31,11 +33,16 @@ class PythonPart:
     ready: Callable[[], bool]
     port: int | None = None
     port_setting: str = ""
+    forks: ForkServer | None = None
 
     def __post_init__(self) -> None:
         self.home = self.data_dir / "run" / f"{self.name}.d"
         self.process = ServerProcess(
-            self.name, self.data_dir, home=self.home, program=Path(sys.executable).name
+            self.name,
+            self.data_dir,
+            home=self.home,
+            program=Path(sys.executable).resolve().name,
+            forks=self.forks,
         )
 
     def start(self) -> None:

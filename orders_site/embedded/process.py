@@ -12,10 +12,12 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import psutil
+
+    from orders_site.embedded.forking import Child, ForkServer
 
 _logger = logging.getLogger(__name__)
 
@@ -33,7 +35,7 @@ class ServerProcess:
     A lock file held for as long as the supervisor lives tells a server that is in use from one
     that a killed supervisor left: the first is refused, the second stopped before a start.
     The server gets a session of its own, so that Ctrl-C does not reach it before its supervisor
-    stops it in order.
+    stops it in order. One that is a Python process comes from `forks`, where that is given.
     """
 
     def __init__(
@@ -44,16 +46,18 @@ class ServerProcess:
         home: Path,
         program: str,
         stop_signal: signal.Signals = signal.SIGTERM,
+        forks: "ForkServer | None" = None,
     ):
         self.name = name
         self.data_dir = data_dir
         self.home = home
         self.program = program
         self.stop_signal = stop_signal
+        self.forks = forks
         self.log_path = data_dir / "log" / f"{name}.log"
         self.pid_path = data_dir / "run" / f"{name}.pid"
         self._lock_path = data_dir / "run" / f"{name}.lock"
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
         self._lock: int | None = None
         self._log_start = 0
 
@@ -132,18 +136,25 @@ class ServerProcess:
         with self.log_path.open("ab") as log:
             self._log_start = log.tell()
             try:
-                self._child = subprocess.Popen(
-                    command,
-                    cwd=self.home,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                    **run_as(account),
-                )
+                self._child = self._started(command, log, account)
             except OSError as error:
                 raise EmbeddedServerError(f"{self.name} cannot be started: {error}") from error
         self._record(self._child.pid)
+
+    def _started(
+        self, command: Sequence[str], log: IO[bytes], account: tuple[int, int] | None
+    ) -> "Child":
+        if self.forks is not None:
+            return self.forks.start(command[1:], self.home, log.fileno())
+        return subprocess.Popen(
+            command,
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            **run_as(account),
+        )
 
     def _wait_until(self, ready: Callable[[], bool], timeout: float) -> None:
         deadline = time.monotonic() + timeout
@@ -184,10 +195,19 @@ class ServerProcess:
             process = psutil.Process(identity["pid"])
             born = abs(process.create_time() - identity["create_time"]) < 1
             # A step of the wall clock moves create_time; the folder a server runs in stays.
-            ours = process.name() == self.program and (born or self._runs_here(process))
+            ours = self._is_program(process) and (born or self._runs_here(process))
         except (OSError, ValueError, KeyError, TypeError, psutil.Error):
             return None
         return process if ours and process.status() != psutil.STATUS_ZOMBIE else None
+
+    def _is_program(self, process: "psutil.Process") -> bool:
+        import psutil
+
+        # Some give themselves another name; their executable stays.
+        try:
+            return self.program in (process.name(), Path(process.exe()).name)
+        except psutil.Error:
+            return False
 
     def _runs_here(self, process: "psutil.Process") -> bool:
         import psutil
@@ -205,7 +225,7 @@ class ServerProcess:
         if recorded is not None:
             _logger.warning("%s (pid %s) was left over: stopping it", self.name, recorded.pid)
             _end([recorded], self.stop_signal)
-        named = [p for p in psutil.process_iter(["name"]) if p.info["name"] == self.program]
+        named = filter(self._is_program, psutil.process_iter())
         others = [process for process in named if self._runs_here(process)]
         _end(others, signal.SIGTERM)
         self.pid_path.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from orders_site.embedded.process import EmbeddedServerError
 
 log = logging.getLogger("up")
 
-WATCH_SECONDS = 0.25
+WATCH_SECONDS = 0.5
 FIRST_BACKOFF_SECONDS = 1.0
 LONGEST_BACKOFF_SECONDS = 30.0
 # After this long alive a part has proved itself and its next restart is quick again.

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from orders_site.embedded.ports import free_port
 from tests.e2e.system import ROOT, System
 
 
@@ -23,6 +24,8 @@ def own() -> Iterator[System]:
 
 def test_a_second_start_keeps_the_data_also_after_the_supervisor_was_killed(own: System) -> None:
     own.start()
+    # Nothing of what Celery and Granian warn of is news to whoever starts this.
+    assert [line for line in own.output if "superuser" in line or "threads" in line] == []
     token = own.token
     order_id = own.place("19.00")
     row = own.reaches(order_id, "approved", "debited")
@@ -34,6 +37,29 @@ def test_a_second_start_keeps_the_data_also_after_the_supervisor_was_killed(own:
     another = own.place("20.00")
     own.reaches(another, "approved", "debited")
     assert own.stop() == 0
+    assert own.processes() == []
+
+
+def test_without_the_fork_server_a_part_comes_back_too(own: System) -> None:
+    own.start()
+    [server] = [each for each in own.processes() if "fork server" in " ".join(each.cmdline())]
+    server.kill()
+    before = own.pid("subscribe_payments")
+    own.kill("subscribe_payments")
+    order_id = own.place("19.00")
+    own.reaches(order_id, "approved", "debited")
+    assert own.pid("subscribe_payments") not in (0, before)
+    assert own.stop() == 0
+    assert own.processes() == []
+
+
+def test_a_database_that_is_away_gives_one_clear_line_and_leaves_nothing(own: System) -> None:
+    own.environment["ORDERS_PAYMENTS_DATABASE_URL"] = f"postgresql://127.0.0.1:{free_port()}/none"
+    refused = own.manage("up", "--quiet")
+    assert refused.returncode == 1
+    assert "CommandError: the databases can't be prepared: connection" in refused.stderr
+    assert "Connection refused" in refused.stderr
+    assert "Traceback" not in refused.stderr
     assert own.processes() == []
 
 

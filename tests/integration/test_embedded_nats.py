@@ -219,3 +219,11 @@ def test_given_the_subscriber_when_it_has_messages_pushed_into_the_stream_then_t
         return (await publisher.jetstream.stream_info("ORDERS")).state.messages
 
     assert as_users(server, steps) == 1
+
+
+def test_a_data_folder_may_have_any_name():
+    data_dir = Path(tempfile.mkdtemp(prefix="orders nats é'\"$\\%s-"))
+    server = EmbeddedNats(data_dir, free_port(), load_or_create(data_dir), ["ORDERS"])
+    server.start()
+    server.stop()
+    shutil.rmtree(data_dir)

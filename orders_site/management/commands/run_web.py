@@ -1,13 +1,20 @@
 """`manage.py run_web`: the web server in front of the WSGI application."""
 
-import os
-import sys
+import gc
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connections
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces
+from granian.errors import FatalError
+from granian.http import HTTP1Settings
+from granian.log import LOGGING_CONFIG, LogLevels
+
+from orders_site.listening import CannotListen, address_to_listen_on
 
 HEADER_TIMEOUT_MILLISECONDS = 10_000
 
@@ -21,28 +28,47 @@ class Command(BaseCommand):
         parser.add_argument("--workers", type=_up_to(128), default=1, help="worker processes")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            address = address_to_listen_on(options["host"], options["port"])
+        except CannotListen as problem:
+            raise CommandError(str(problem)) from None
         # Granian reads slow clients outside of Python, so that they hold no thread; above the
-        # backpressure it answers 503 itself instead of queueing without bound.
-        command = [
-            sys.executable,
-            "-m",
-            "granian",
-            "--interface=wsgi",
-            f"--host={options['host']}",
-            f"--port={options['port']}",
-            f"--workers={options['workers']}",
-            f"--blocking-threads={settings.WEB_THREADS}",
-            f"--backpressure={settings.WEB_THREADS * 16}",
-            f"--http1-header-read-timeout={HEADER_TIMEOUT_MILLISECONDS}",
-            "--http=1",
-            "--no-ws",
-            "--workers-kill-timeout=10",
-            "--respawn-failed-workers",
-            f"--log-level={settings.LOG_LEVEL.lower()}",
-            f"--working-dir={settings.BASE_DIR}",
-            "orders_site.wsgi:application",
-        ]
-        os.execv(sys.executable, command)  # noqa: S606 - no shell, and our own interpreter
+        # backpressure it answers 503 itself instead of queueing without bound. It forks its
+        # workers from this process, so what Django's checks have loaded here is shared with them.
+        server = Granian(
+            "orders_site.web_worker:application",
+            interface=Interfaces.WSGI,
+            address=address,
+            port=options["port"],
+            workers=options["workers"],
+            blocking_threads=settings.WEB_THREADS,
+            backpressure=settings.WEB_THREADS * 16,
+            http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MILLISECONDS),
+            http=HTTPModes.http1,
+            websockets=False,
+            workers_kill_timeout=10,
+            respawn_failed_workers=True,
+            log_level=LogLevels(settings.LOG_LEVEL.lower()),
+            log_dictconfig=_logging(),
+            working_dir=settings.BASE_DIR,
+        )
+        connections.close_all()
+        gc.collect()
+        gc.freeze()
+        try:
+            server.serve()
+        except FatalError as error:
+            raise CommandError(str(error)) from None
+
+
+def _logging() -> dict[str, Any]:
+    """Granian's own logging, without its warning of threads that our setting asks for."""
+    given: dict[str, Any] = LOGGING_CONFIG
+    loggers = given["loggers"]
+    return {
+        "filters": {"wanted": {"()": "orders_site.log_filters.ThreadsAreWanted"}},
+        "loggers": {**loggers, "_granian": {**loggers["_granian"], "filters": ["wanted"]}},
+    }
 
 
 def _up_to(most: int) -> Callable[[str], int]:

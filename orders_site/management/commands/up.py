@@ -1,7 +1,9 @@
 """`manage.py up`: the whole system on this machine, from nothing."""
 
 import contextlib
+import importlib
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -12,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
@@ -20,6 +21,7 @@ from eventstore.client.checks import SETTINGS_CHECKS
 from orders_site.databases import embedded_databases
 from orders_site.embedded import readiness
 from orders_site.embedded.credentials import load, load_or_create
+from orders_site.embedded.forking import ARENAS, ForkServer
 from orders_site.embedded.nats import EmbeddedNats
 from orders_site.embedded.parts import LogScreen, PythonPart
 from orders_site.embedded.ports import web_address
@@ -27,10 +29,20 @@ from orders_site.embedded.postgres import EmbeddedPostgres
 from orders_site.embedded.process import EmbeddedServerError
 from orders_site.embedded.supervisor import Part, Supervisor
 from orders_site.embedded.valkey import EmbeddedValkey
+from orders_site.prepare import Prepared, prepared
 
 MANAGE = str(Path(settings.BASE_DIR) / "manage.py")
 # The durable of the query service's queue group, and its two workers.
 QUERY_WORKERS = ("orderquery-store1", "orderquery-store2")
+# What most of our processes load. They are forked when it is loaded, so that it is there once.
+SHARED = (
+    "eventstore.client.command",
+    "eventstore.management.commands.run_eventstore",
+    "orders_site.ordering.management.commands.subscribe_ordering",
+    "payments.management.commands.subscribe_payments",
+    "restaurant.management.commands.subscribe_restaurant",
+    "queries.management.commands.subscribe_queries",
+)
 
 
 class Command(BaseCommand):
@@ -60,15 +72,13 @@ class Command(BaseCommand):
             raise CommandError(f"the data folder can't be used: {error}") from None
         # The web process makes the others, which would load all that it serves into this one.
         self.check(tags=[SETTINGS_CHECKS])
-        os.environ.update(PYTHONPATH=str(settings.BASE_DIR), PYTHONUNBUFFERED="1")
-        # glibc keeps a heap per thread otherwise, and what is freed in one never leaves it.
-        os.environ.setdefault("MALLOC_ARENA_MAX", "2")
+        self.forks = _fork_server(data_dir)
         self.supervisor = Supervisor()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             # `nohup` ignores the end of the terminal, and so do we then.
             if (number, signal.getsignal(number)) != (signal.SIGHUP, signal.SIG_IGN):
                 signal.signal(number, self._stop)
-        parts = [] if options["servers"] else processes(data_dir)
+        parts = [] if options["servers"] else processes(data_dir, self.forks)
         screen = LogScreen(sys.stdout, {part.name: part.log_path for part in parts})
         if not options["quiet"]:
             screen.start()
@@ -79,6 +89,7 @@ class Command(BaseCommand):
         finally:
             self._say("Stopping ...")
             self.supervisor.stop()
+            self.forks.stop()
             if not options["quiet"]:
                 screen.stop()
             self._say("Stopped; nothing is left running.")
@@ -87,22 +98,15 @@ class Command(BaseCommand):
         started = time.monotonic()
         self._say(f"Starting in {data_dir} ...")
         self.supervisor.start(servers(data_dir))
-        password, token = self._bootstrap()
+        done = prepared(self.forks, data_dir)
+        if done.migrated:
+            self._say(f"Migrated: {', '.join(done.migrated)}")
         if self.supervisor.stopping.is_set():
             return
         self.supervisor.start(parts)
         seconds = time.monotonic() - started
-        self._say(welcome(seconds, password, token) if parts else servers_alone(seconds))
+        self._say(welcome(seconds, done) if parts else servers_alone(seconds))
         self.supervisor.stopping.wait()
-
-    def _bootstrap(self) -> tuple[str | None, str | None]:
-        # Imported here: it needs the models, and the models' databases are up only now.
-        from orders_site import bootstrap
-
-        if migrated := bootstrap.migrate():
-            self._say(f"Migrated: {', '.join(migrated)}")
-        call_command("create_demo_restaurants", verbosity=0)
-        return bootstrap.ensure_admin(), bootstrap.ensure_api_client()
 
     def _stop(self, number: int, frame: object) -> None:
         if self.supervisor.stopping.is_set():
@@ -122,6 +126,22 @@ def _restart_with_credentials(data_dir: Path) -> None:
     """The settings were read before the folder had secrets: create them and read once more."""
     load_or_create(data_dir)
     os.execv(sys.executable, [sys.executable, *sys.argv])  # noqa: S606 - the same command again
+
+
+def _fork_server(data_dir: Path) -> ForkServer:
+    """To be made before there are threads, and before signals mean here what they do to nobody
+    else; it passes on the environment as it is now.
+    """
+    os.environ.update(PYTHONPATH=str(settings.BASE_DIR), PYTHONUNBUFFERED="1")
+    # A relative one means something else where they run, each in a folder of its own.
+    os.environ["ORDERS_DATA_DIR"] = str(data_dir)
+    # glibc keeps a heap per thread otherwise, and what is freed in one never leaves it.
+    os.environ.setdefault("MALLOC_ARENA_MAX", str(ARENAS))
+    # For the sandbox gateway, which has no settings.
+    os.environ["GATEWAY_API_KEY"] = settings.GATEWAY_API_KEY
+    for module in SHARED:
+        importlib.import_module(module)
+    return ForkServer(f"orders fork server of {data_dir}")
 
 
 def servers(data_dir: Path) -> list[Part]:
@@ -149,7 +169,7 @@ class _PostgresWithDatabases(EmbeddedPostgres):
             self.create_database(name)
 
 
-def processes(data_dir: Path) -> list[PythonPart]:
+def processes(data_dir: Path, forks: ForkServer) -> list[PythonPart]:
     """Our processes, in the order in which they are stopped last to first."""
     worker_ready = data_dir / "run" / "worker.ready"
     site = web_address(settings.WEB_HOST, settings.WEB_PORT)
@@ -158,10 +178,9 @@ def processes(data_dir: Path) -> list[PythonPart]:
         "subscribe_payments": "payments",
         "subscribe_restaurant": "restaurant",
     }
-    celery = ["-m", "celery", "--quiet", "-A", "orders_site.celery"]
 
     def part(name: str, arguments: list[str], ready: readiness.Probe, **more: Any) -> PythonPart:
-        return PythonPart(name, data_dir, arguments, ready, **more)
+        return PythonPart(name, data_dir, arguments, ready, forks=forks, **more)
 
     def subscriber(name: str, arguments: list[str], durable: str, workers: int = 1) -> PythonPart:
         stream = settings.EVENTSTORE_STREAMS[0]
@@ -184,8 +203,9 @@ def processes(data_dir: Path) -> list[PythonPart]:
         part(
             "worker",
             [
-                *(*celery, "worker", "--pool=threads", "--concurrency=2", "--without-mingle"),
-                f"--with-beat={data_dir / 'beat-schedule'}",
+                MANAGE,
+                "run_worker",
+                f"--beat={data_dir / 'beat-schedule'}",
                 f"--ready-file={worker_ready}",
             ],
             readiness.told(worker_ready, data_dir / "run" / "worker.pid"),
@@ -199,12 +219,11 @@ def processes(data_dir: Path) -> list[PythonPart]:
         ),
     ]
     if not settings.ENVIRONMENT.given("GATEWAY_URL"):
-        parts.insert(0, _sandbox_gateway(data_dir))
+        parts.insert(0, _sandbox_gateway(data_dir, forks))
     return parts
 
 
-def _sandbox_gateway(data_dir: Path) -> PythonPart:
-    os.environ["GATEWAY_API_KEY"] = settings.GATEWAY_API_KEY
+def _sandbox_gateway(data_dir: Path, forks: ForkServer) -> PythonPart:
     return PythonPart(
         "gateway",
         data_dir,
@@ -217,6 +236,7 @@ def _sandbox_gateway(data_dir: Path) -> PythonPart:
         readiness.http_ok(f"{settings.GATEWAY_URL}/healthz"),
         port=settings.GATEWAY_PORT,
         port_setting="ORDERS_GATEWAY_PORT",
+        forks=forks,
     )
 
 
@@ -225,7 +245,7 @@ def servers_alone(seconds: float) -> str:
     return f"The servers run, after {seconds:.1f} s; nothing else does. Ctrl-C stops them."
 
 
-def welcome(seconds: float, password: str | None, token: str | None) -> str:
+def welcome(seconds: float, done: Prepared) -> str:
     """What to do now: addresses, who to log in as, and an order ready to paste."""
     from orders_site import bootstrap
 
@@ -235,15 +255,15 @@ def welcome(seconds: float, password: str | None, token: str | None) -> str:
         "",
         f"Ready in {seconds:.1f} s.",
         f"  Admin      {site}/admin/   user {bootstrap.ADMIN}, password "
-        + (password or f"in {password_file}"),
+        + (done.admin_password or f"in {password_file}"),
         f"  API docs   {site}/api/docs",
         f"  gRPC       {settings.EVENTSTORE_ADDRESS}   eventstore.EventStore",
-        f"  API token  {token or f'in {token_file}'}",
+        f"  API token  {done.api_token or f'in {token_file}'}",
         "",
         "Place an order:",
         "",
         f"  curl -i {site}/api/orders \\",
-        f'    -H "Authorization: Bearer $(cat {token_file})" \\',
+        f'    -H "Authorization: Bearer $(cat {shlex.quote(str(token_file))})" \\',
         "    -H 'Content-Type: application/json' -H \"Idempotency-Key: $(date +%s%N)\" \\",
         '    -d \'{"customer_id": "ada", "restaurant_id": "pizza-roma", "order_items": '
         '[{"code": "margherita", "name": "Pizza Margherita", "unit_price": "9.50", '

@@ -1,0 +1,203 @@
+"""Processes forked from one that has loaded what all of them need: they start at once, and what
+none of them changes is in memory once.
+"""
+
+import contextlib
+import ctypes
+import fcntl
+import gc
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from setproctitle import setproctitle
+
+REQUEST_BYTES = 64 * 1024
+ANSWER_SECONDS = 10.0
+ARENAS = 2
+M_ARENA_MAX = -8  # of glibc's malloc.h
+
+
+class Fork:
+    """A forked process, with what its keeper needs of `subprocess.Popen`.
+
+    It is a child of the fork server. A pidfd tells of its end, and stays its own when another
+    process gets its id.
+    """
+
+    def __init__(self, pid: int, handle: int) -> None:
+        self.pid = pid
+        self._handle = handle
+
+    def poll(self) -> int | None:
+        """None while it runs."""
+        return 0 if self._ended(0) else None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return after its end; raises subprocess.TimeoutExpired after so many seconds."""
+        if not self._ended(None if timeout is None else timeout * 1000):
+            raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0.0)
+        return 0
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._handle, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def _ended(self, milliseconds: float | None) -> bool:
+        end = select.poll()
+        end.register(self._handle, select.POLLIN)
+        return bool(end.poll(milliseconds))
+
+    def __del__(self) -> None:
+        os.close(self._handle)
+
+
+Child = Fork | subprocess.Popen[bytes]
+
+
+class ForkServer:
+    """Starts Python processes by forking a process of its own, or anew where it can't.
+
+    It is made while its maker has one thread: a fork has none of the other threads, but all of
+    their locks as they just were. It ends with its maker; what it forked lives on.
+    """
+
+    def __init__(self, title: str) -> None:
+        self._mutex = threading.Lock()
+        self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.pid = 0
+        if _has_pidfds():
+            _leave_memory_alone()
+            self.pid = os.fork()
+            if self.pid == 0:
+                self._requests.close()
+                os.setsid()
+                setproctitle(title)
+                _serve(theirs)
+        theirs.close()
+        self._requests.settimeout(ANSWER_SECONDS)
+
+    def start(self, arguments: Sequence[str], folder: Path, output: int) -> Child:
+        """A process that runs `python ARGUMENTS` in a folder and in a session of its own.
+
+        `output` is a file descriptor: its stdout and stderr. Raises OSError if it can't be had.
+        """
+        request = json.dumps([str(folder), *arguments]).encode()
+        with self._mutex:
+            try:
+                socket.send_fds(self._requests, [request], [output])
+                reply, handles, _, _ = socket.recv_fds(self._requests, REQUEST_BYTES, 1)
+            except OSError:
+                # One that is late would fork in the end what is started anew here.
+                self.stop()
+                handles = []
+        if handles:
+            return Fork(int(reply), handles[0])
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def stop(self) -> None:
+        """End the server; what it forked lives on."""
+        self._requests.close()
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            self.pid = 0
+
+
+def _has_pidfds() -> bool:
+    """Whether this system, and what fences us in on it, gives handles of processes."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return True
+
+
+def _leave_memory_alone() -> None:
+    """Keep the collector off what is loaded: it writes into all that it looks at."""
+    # As MALLOC_ARENA_MAX, which is read by programs that start and not by forks. Not on musl.
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)
+    gc.collect()
+    gc.freeze()
+
+
+def _serve(requests: socket.socket) -> None:
+    """Fork on request until nobody can ask any more; only children leave it, by an exit."""
+    children: dict[int, int] = {}
+    waiting = select.poll()
+    waiting.register(requests, select.POLLIN)
+    while True:
+        for ready, _ in waiting.poll():
+            if ready in children:
+                waiting.unregister(ready)
+                os.waitpid(children.pop(ready), 0)
+                os.close(ready)
+            elif handle := _fork(requests, children):
+                waiting.register(handle, select.POLLIN)
+
+
+def _fork(requests: socket.socket, children: dict[int, int]) -> int | None:
+    """Answer one request; the pidfd of the new child, None if there is none."""
+    request, outputs, _, _ = socket.recv_fds(requests, REQUEST_BYTES, 1)
+    if not request:
+        os._exit(0)
+    try:
+        pid = os.fork()
+    except OSError as error:
+        requests.send(str(error).encode())
+        os.close(outputs[0])
+        return None
+    if pid == 0:
+        for each in (*children, requests.detach()):
+            os.close(each)
+        folder, *arguments = json.loads(request)
+        _become(arguments, folder, outputs[0])
+    os.close(outputs[0])
+    handle = os.pidfd_open(pid)
+    children[handle] = pid
+    socket.send_fds(requests, [str(pid).encode()], [handle])
+    return handle
+
+
+def _become(arguments: Sequence[str], folder: str, output: int) -> None:
+    """Go on as what `python ARGUMENTS` would be, and exit."""
+    os.setsid()
+    os.chdir(folder)
+    null = os.open(os.devnull, os.O_RDWR)
+    # Of the three themselves, our own start may have found some closed.
+    sources = [fcntl.fcntl(each, fcntl.F_DUPFD, 3) for each in (null, output, output)]
+    for target, source in enumerate(sources):
+        os.dup2(source, target)
+    for each in {null, output, *sources} - {0, 1, 2}:
+        os.close(each)
+    sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115 - open to the end
+    sys.stderr = open(2, "w", buffering=1, closefd=False, errors="backslashreplace")  # noqa: SIM115
+    setproctitle(" ".join([sys.executable, *arguments]))
+    match arguments:
+        case ["-m", module, *_]:
+            sys.argv = list(arguments[1:])
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        case _:
+            sys.argv = list(arguments)
+            runpy.run_path(arguments[0], run_name="__main__")
+    sys.exit()

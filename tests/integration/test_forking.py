@@ -1,0 +1,183 @@
+"""The fork server: what it starts is what `python` would have started, with less memory."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import psutil
+import pytest
+
+from orders_site.embedded.forking import Fork
+
+ROOT = Path(__file__).resolve().parents[2]
+MIB = 1024 * 1024
+PATIENCE_SECONDS = 30.0
+
+# Makes a fork server, starts what is asked for on its standard input, and says what became of it.
+MAKER = """
+import json, os, sys
+from pathlib import Path
+from orders_site.embedded import forking
+from orders_site.embedded.forking import ForkServer
+forking.ANSWER_SECONDS = 3.0
+ballast = [os.urandom(1024) for _ in range(int(sys.argv[1]) * 1024)]
+forks = ForkServer("fork server of a test")
+print(forks.pid, flush=True)
+for line in sys.stdin:
+    folder, output, *arguments = json.loads(line)
+    with open(output, "ab") as log:
+        child = forks.start(arguments, Path(folder), log.fileno())
+    print(type(child).__name__, child.pid, flush=True)
+    print(child.wait(30), flush=True)
+forks.stop()
+"""
+TELLING = """
+import json, os, sys
+print(json.dumps([sys.argv, os.getcwd(), __name__, os.getsid(0) == os.getpid()]))
+print("and an error", file=sys.stderr)
+"""
+WAITING = "import time\nprint('here', flush=True)\ntime.sleep(600)\n"
+
+
+class Maker:
+    """A process with a fork server."""
+
+    def __init__(self, ballast_mib: int = 0) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", MAKER, str(ballast_mib)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.server = int(self._line())
+
+    def start(self, arguments: Sequence[str], folder: Path, output: Path) -> tuple[str, int]:
+        """What kind of process was started, and its id."""
+        assert self.process.stdin is not None
+        print(
+            json.dumps([str(folder), str(output), *arguments]), file=self.process.stdin, flush=True
+        )
+        kind, pid = self._line().split()
+        return kind, int(pid)
+
+    def wait(self) -> None:
+        """Return when what was started last has ended."""
+        assert self._line() == "0"
+
+    def _line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+
+@pytest.fixture
+def makers():
+    made: list[Maker] = []
+
+    def make(ballast_mib: int = 0) -> Maker:
+        made.append(Maker(ballast_mib))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.process.kill()
+        each.process.wait()
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Callable[[str], Path]:
+    def write(text: str) -> Path:
+        path = tmp_path / "telling.py"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def eventually(probe: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not probe():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def ended(pid: int) -> bool:
+    """Whether it is gone, or was not yet fetched by who inherited it."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_a_fork_is_what_python_would_run(makers, script, tmp_path: Path) -> None:
+    maker, path, output = makers(), script(TELLING), tmp_path / "out"
+    kind, _ = maker.start([str(path), "--one", "two"], tmp_path, output)
+    maker.wait()
+    told, error = output.read_text().splitlines()
+    assert kind == "Fork"
+    assert json.loads(told) == [[str(path), "--one", "two"], str(tmp_path), "__main__", True]
+    assert error == "and an error"
+
+
+def test_a_fork_runs_a_module_too(makers, tmp_path: Path) -> None:
+    maker, output = makers(), tmp_path / "out"
+    maker.start(["-m", "this"], tmp_path, output)
+    maker.wait()
+    assert "Namespaces are one honking great idea" in output.read_text()
+
+
+def test_what_a_fork_does_not_change_is_not_in_memory_again(makers, script, tmp_path: Path) -> None:
+    maker, output = makers(ballast_mib=100), tmp_path / "out"
+    _, pid = maker.start([str(script(WAITING))], tmp_path, output)
+    eventually(lambda: "here" in output.read_text())
+    used = psutil.Process(pid).memory_full_info()
+    os.kill(pid, signal.SIGKILL)
+    maker.wait()
+    assert used.rss > 100 * MIB
+    assert used.uss < 30 * MIB
+
+
+@pytest.mark.parametrize("fate", [signal.SIGKILL, signal.SIGSTOP])
+def test_without_its_server_a_process_is_started_anew(
+    makers, script, tmp_path: Path, fate: signal.Signals
+) -> None:
+    maker, output = makers(), tmp_path / "out"
+    os.kill(maker.server, fate)
+    kind, _ = maker.start([str(script(TELLING)), "x"], tmp_path, output)
+    maker.wait()
+    assert kind == "Popen"
+    assert output.read_text().count('"x"') == 1
+    eventually(lambda: ended(maker.server))
+
+
+def test_the_server_ends_with_its_maker_and_what_it_forked_lives_on(
+    makers, script, tmp_path: Path
+) -> None:
+    maker, output = makers(), tmp_path / "out"
+    _, pid = maker.start([str(script(WAITING))], tmp_path, output)
+    eventually(lambda: "here" in output.read_text())
+    maker.process.kill()
+    maker.process.wait()
+    eventually(lambda: ended(maker.server))
+    forked = psutil.Process(pid)
+    assert forked.is_running()
+    forked.kill()
+
+
+def test_a_fork_is_told_of_and_killed_by_its_handle() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    fork = Fork(child.pid, os.pidfd_open(child.pid))
+    assert fork.poll() is None
+    with pytest.raises(subprocess.TimeoutExpired):
+        fork.wait(0.05)
+    fork.kill()
+    assert fork.wait(PATIENCE_SECONDS) == 0
+    assert child.wait() == -signal.SIGKILL
+    # By now the id may be another's.
+    fork.send_signal(signal.SIGTERM)
+    assert fork.poll() == 0
