@@ -51,17 +51,20 @@ def database_settings(
     variables = {
         "statement_timeout": f"{statement_timeout_seconds}s",
         "lock_timeout": f"{lock_timeout_seconds}s",
-        "idle_in_transaction_session_timeout": "60s",
+        # A server of the log that vanishes in mid-transaction keeps all others from its head; its
+        # own statements follow one another at once.
+        "idle_in_transaction_session_timeout": "5s" if alias == "eventstore" else "60s",
         **_planning(alias, engine),
     }
     options |= {
         "isolation_level": _isolation(alias, engine),
         "connect_timeout": int(connect_timeout_seconds),
-        # A partition without a reset is noticed in seconds, not when the kernel gives up.
+        # A partition without a reset is noticed in seconds, not when the kernel gives up: together
+        # with the next connection's timeout within 15 (tests/chaos/test_partition.py).
         "keepalives_idle": 5,
-        "keepalives_interval": 5,
+        "keepalives_interval": 2,
         "keepalives_count": 2,
-        "tcp_user_timeout": 15_000,
+        "tcp_user_timeout": 8_000,
         "application_name": f"orders {alias}",
         # For cursors that bind on the server, which the ORM's do not.
         "prepare_threshold": 5,

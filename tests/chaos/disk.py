@@ -1,5 +1,6 @@
 """A disk for a server that can be cut off from power or filled up: ext4 in a file. Root only."""
 
+import errno
 import fcntl
 import os
 import subprocess
@@ -16,6 +17,7 @@ from tests.chaos.plan import Plan
 SHUTDOWN = 0x8004587D
 NO_LOG_FLUSH = 2
 MEGABYTE = 1024 * 1024
+STEP = 64 * 1024
 
 
 class Disk:
@@ -49,10 +51,13 @@ class Disk:
             os.close(handle)
 
     def fill(self, *, leaving: int) -> None:
-        """Leave so many bytes free."""
+        """Leave so many bytes free, or a little more."""
         free = os.statvfs(self.folder)
+        size = free.f_bavail * free.f_bsize - leaving
         with self._ballast.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_bsize - leaving)
+            # The file system needs some of it to keep account of the rest.
+            while not _allocated(file.fileno(), size):
+                size -= STEP
 
     def empty(self) -> None:
         """Give back what `fill` took."""
@@ -78,6 +83,16 @@ def disk_at(folder: Path, megabytes: int, chaos: Plan) -> Iterator[Disk]:
     finally:
         with suppress(subprocess.CalledProcessError):
             disk.unmount()
+
+
+def _allocated(file: int, size: int) -> bool:
+    try:
+        os.posix_fallocate(file, 0, size)
+    except OSError as problem:
+        if problem.errno != errno.ENOSPC:
+            raise
+        return False
+    return True
 
 
 def _run(*command: str) -> None:

@@ -71,6 +71,9 @@ def _left_to_do(system: System) -> Iterator[str]:
     yield from asyncio.run(mirror.ask(publisher_url(system), _unread))
     due = "SELECT order_id, state FROM ordering_ordersaga WHERE deadline IS NOT NULL"
     yield from (f"order {row['order_id']} {row['state']}" for row in rows(system, "orders", due))
+    for database, table in PARKED.items():
+        sql = f"SELECT aggregate_id, error FROM {table} WHERE state <> 'resolved'"
+        yield from (f"parked: {row}" for row in rows(system, database, sql))
     for table in ("payment", "refund"):
         sql = f"SELECT order_id FROM payments_{table} WHERE state = 'requested'"
         yield from (f"{table} of {row['order_id']}" for row in rows(system, "payments", sql))

@@ -39,21 +39,26 @@ class Proxy:
     """Passes on what `judge` lets pass; ask for `fates` to know what it did.
 
     Args:
-        listen: where clients come; a path is a unix socket.
+        listen: where clients come; a path is a unix socket, a socket listens already.
         server: where they are led to.
         judge: called with every chunk that a client sent, by one thread per connection.
         delay_seconds: of DELAY, and how long SWALLOW keeps the client waiting.
     """
 
     def __init__(
-        self, listen: Address, server: Address, judge: Judge, *, delay_seconds: float = 0.05
+        self,
+        listen: Address | socket.socket,
+        server: Address,
+        judge: Judge,
+        *,
+        delay_seconds: float = 0.05,
     ) -> None:
         self.fates: Counter[Fate] = Counter()
         self._server = server
         self._judge = judge
         self._delay = delay_seconds
         self._links: list[_Link] = []
-        self._listener = _listening(listen)
+        self._listener = listen if isinstance(listen, socket.socket) else _listening(listen)
         self.address = self._listener.getsockname()
         threading.Thread(target=self._accept, daemon=True).start()
 

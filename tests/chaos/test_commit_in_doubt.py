@@ -204,6 +204,44 @@ def test_a_commit_that_a_live_connection_never_answers_is_cut_and_found_again(ma
         check_log(list(store.read_stream()))
 
 
+def test_a_server_that_vanishes_in_mid_transaction_leaves_the_head_to_the_others() -> None:
+    """Its last word was the lock; the database waits for the next one, which never arrives."""
+    commits = Commits(Random(1), 1.0, (Fate.DELAY,), left=0, marks=[COMMIT])
+    with stores.sql() as store, direct_session() as other:
+        store.append(new_events(1, "a"), 0)
+        other.execute("SET lock_timeout = '1s'")
+        with proxied_postgres(commits, delay_seconds=600) as proxy:
+            commits.left = 1
+            outcomes: list[object] = []
+            vanished = threading.Thread(
+                target=lambda: outcomes.append(_outcome(SqlEventStore(), new_events(1, "a")))
+            )
+            vanished.start()
+            eventually(lambda: proxy.fates[Fate.DELAY] == 1)
+            assert not _head_is_free(other)
+            eventually(lambda: _head_is_free(other), timeout=20)
+            vanished.join(20)
+        (outcome,) = outcomes
+        assert store.head().position == (1 if isinstance(outcome, Unavailable) else 2), outcome
+
+
+def _outcome(store: SqlEventStore, events: list[NewEvent]) -> object:
+    try:
+        return store.append(events)
+    except (Unavailable, Overloaded) as error:
+        return error
+    finally:
+        connections["eventstore"].close()
+
+
+def _head_is_free(session: psycopg.Connection) -> bool:
+    try:
+        session.execute("SELECT 1 FROM eventstore_stream WHERE name = 'ORDERS' FOR UPDATE")
+    except psycopg.errors.LockNotAvailable:
+        return False
+    return True
+
+
 def test_nothing_is_on_the_stream_before_it_is_committed(
     chaos: Plan, nats_server: EmbeddedNats
 ) -> None:

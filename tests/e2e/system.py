@@ -43,8 +43,8 @@ def eventually(probe: Callable[[], Any], what: str, seconds: float = 60.0) -> An
 class System:
     """One `manage.py up` on a data folder and ports of its own."""
 
-    def __init__(self, **settings: str) -> None:
-        self.data_dir = Path(tempfile.mkdtemp(prefix="orders-e2e-"))
+    def __init__(self, data_dir: Path | None = None, **settings: str) -> None:
+        self.data_dir = data_dir or self.new_data_dir()
         self.ports = {n: free_port() for n in ("WEB", "EVENTSTORE", "NATS", "VALKEY", "GATEWAY")}
         self.site = f"http://127.0.0.1:{self.ports['WEB']}"
         self.environment = {
@@ -57,6 +57,11 @@ class System:
         }
         self.output: list[str] = []
         self._up: subprocess.Popen[str] | None = None
+
+    @staticmethod
+    def new_data_dir() -> Path:
+        """A folder for a system's data, empty."""
+        return Path(tempfile.mkdtemp(prefix="orders-e2e-"))
 
     # -- its life ------------------------------------------------------------------------------
 
