@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from pathlib import PurePath
 from typing import Any
 
 from django.conf import settings
@@ -23,6 +24,13 @@ REQUIRED_IN_PRODUCTION = (
     "CELERY_BROKER_URL",
     "GATEWAY_URL",
     "GATEWAY_API_KEY",
+)
+FILES = (
+    "CHECKPOINT_DIR",
+    "CHECKPOINT_KEY_FILE",
+    "EVENTSTORE_TLS_CERTIFICATE",
+    "EVENTSTORE_TLS_KEY",
+    "EVENTSTORE_TLS_CA",
 )
 # The processes that run with less, each alone; the web process shows all contexts in the admin.
 REQUIRED_ALONE = {
@@ -115,19 +123,35 @@ def gateway_key(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 @register(SETTINGS_CHECKS)
 def streams(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """The log has the stream that orders are in."""
+    """The log has the stream that orders are in, and each once: two publishers would fight."""
     from eventstore.client.events import DEFAULT_STREAM
     from eventstore.client.validation import is_stream_name
 
     names = settings.EVENTSTORE_STREAMS
-    if DEFAULT_STREAM in names and all(map(is_stream_name, names)):
+    once = len(set(names)) == len(names)
+    if DEFAULT_STREAM in names and once and all(map(is_stream_name, names)):
         return []
     return [
         Error(
-            f"ORDERS_EVENTSTORE_STREAMS lacks {DEFAULT_STREAM} or has an impossible name.",
+            f"ORDERS_EVENTSTORE_STREAMS lacks {DEFAULT_STREAM}, names a stream twice, or has an "
+            "impossible name.",
             hint="Names are of letters, digits, - and _, with commas between them.",
             id="orders.E007",
         )
+    ]
+
+
+@register(SETTINGS_CHECKS)
+def files(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Files are named from the root: each process has a folder of its own to run in."""
+    return [
+        Error(
+            f"ORDERS_{name} is no absolute path.",
+            hint="Relative to where a process runs, it would name a file for each of them.",
+            id="orders.E009",
+        )
+        for name in FILES
+        if getattr(settings, name) and not PurePath(getattr(settings, name)).is_absolute()
     ]
 
 

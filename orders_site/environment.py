@@ -13,6 +13,10 @@ _BOOLEANS = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
     **dict.fromkeys(("0", "false", "no", "off"), False),
 }
+_NUMBERS: dict[Any, tuple[str, re.Pattern[str]]] = {
+    int: ("a whole number", re.compile(r"-?[0-9]{1,18}")),
+    float: ("a number", re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")),
+}
 _ADDRESS = re.compile(r"\S+:[0-9]{1,5}", re.ASCII)
 
 
@@ -41,6 +45,13 @@ class Environment(environ.Env):
             if text.lower() not in _BOOLEANS:
                 self.problems.append(f"{name} is true or false.")
             return _BOOLEANS.get(text.lower(), default)
+        if cast in _NUMBERS:
+            # Not by the parent, which drops what is no digit: 1e3 would be 13.
+            kind, pattern = _NUMBERS[cast]
+            if not pattern.fullmatch(text):
+                self.problems.append(f"{name} is {kind}, in plain digits.")
+                return default
+            return cast(text)
         try:
             # Not the parent's `get_value`, which takes a secret that starts with $ for the name
             # of another variable.

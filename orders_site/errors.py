@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from rest_framework import exceptions
+from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
 from eventstore.client import (
@@ -61,6 +62,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
     DataError: Problem(400, "invalid", "A value of the request can't be read"),
     Http404: Problem(404, "not-found", "Not found"),
     PermissionDenied: Problem(403, "permission-denied", "Not allowed"),
+    SuspiciousOperation: Problem(400, "bad-request", "The request is malformed"),
 }
 # Their text is made for the client; that of the others stays in the log.
 SPEAKING: tuple[type[Exception], ...] = (CannotCancel, VersionConflict, InvalidEvent)
@@ -68,9 +70,13 @@ SPEAKING: tuple[type[Exception], ...] = (CannotCancel, VersionConflict, InvalidE
 
 def problem(exc: Exception, context: Mapping[str, Any]) -> Response:
     """DRF's EXCEPTION_HANDLER: any exception of a view, as a problem response."""
+    request = context.get("request")
+    if request is not None:
+        # Also where the view itself shows a page.
+        request.accepted_renderer = JSONRenderer()
+        request.accepted_media_type = JSONRenderer.media_type
     if isinstance(exc, exceptions.APIException):
         return _of_api_exception(exc)
-    request = context.get("request")
     row = next((row for class_, row in PROBLEMS.items() if isinstance(exc, class_)), None)
     if row is None:
         log.error("Unhandled in %s", getattr(request, "path", "?"), exc_info=exc)

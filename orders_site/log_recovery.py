@@ -16,7 +16,7 @@ from eventstore.backup.recovery import Ahead, Follower, Situation, Unfinished
 from eventstore.backup.restoring import restorable, restore
 from eventstore.backup.stream_copy import Extent, StreamCopy
 from eventstore.client.errors import EventStoreError, TransientError
-from eventstore.client.events import StreamHead, to_json
+from eventstore.client.events import DEFAULT_STREAM, StreamHead, to_json
 from eventstore.client.models import Checkpoint
 from eventstore.client.remote import RemoteEventStore
 from eventstore.client.subscribing.recovering import Recovered, Reset
@@ -138,6 +138,10 @@ class LogRecovery:
 
     def reset_contexts(self, before: frozenset[UUID], kept: int, oldest: int | None) -> None:
         """Make every context's rows what the log says, and have its subscriptions go back."""
+        if self._stream != DEFAULT_STREAM:
+            # Their rows count positions of that stream, and would all pass for lost by this one's.
+            self._say(f"no row is reset: all contexts follow {DEFAULT_STREAM}")
+            return
         head = self._store.head(self._stream)
         recovered = Recovered(
             store=self._store,
@@ -187,6 +191,8 @@ class LogRecovery:
 
     def _followers(self) -> list[Follower]:
         """All subscriptions but those of other streams."""
+        if self._stream != DEFAULT_STREAM:
+            return []
         others = {
             self._store.head(name).log_id
             for name in streams_of(self._store.database)

@@ -196,9 +196,10 @@ SUBSCRIPTION_ATTEMPTS = env.number("SUBSCRIPTION_ATTEMPTS", 5, least=1)
 # -- Orders -------------------------------------------------------------------------------------
 
 DEFAULT_CURRENCY = env.str("DEFAULT_CURRENCY", default="EUR")
-PAYMENT_DEADLINE_SECONDS = env.number("PAYMENT_DEADLINE_SECONDS", 120, least=1)
-APPROVAL_DEADLINE_SECONDS = env.number("APPROVAL_DEADLINE_SECONDS", 900, least=1)
-REFUND_DEADLINE_SECONDS = env.number("REFUND_DEADLINE_SECONDS", 600, least=1)
+YEAR = 365 * 24 * 3600
+PAYMENT_DEADLINE_SECONDS = env.number("PAYMENT_DEADLINE_SECONDS", 120, least=1, most=YEAR)
+APPROVAL_DEADLINE_SECONDS = env.number("APPROVAL_DEADLINE_SECONDS", 900, least=1, most=YEAR)
+REFUND_DEADLINE_SECONDS = env.number("REFUND_DEADLINE_SECONDS", 600, least=1, most=YEAR)
 SWEEP_INTERVAL_SECONDS = env.number("SWEEP_INTERVAL_SECONDS", 5.0, least=0.1)
 
 # -- Payments -----------------------------------------------------------------------------------

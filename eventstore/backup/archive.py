@@ -7,6 +7,7 @@ member, and a later export adds what is new. docs/operations.md has the layout.
 import fcntl
 import json
 import os
+import stat
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -145,6 +146,7 @@ def verified(path: Path, told: Told) -> Archived:
         OSError: it can't be read.
     """
     with path.open("rb") as file:
+        _check_kind(file)
         reader = Reader(file)
         for event in reader.events():
             told(event.position)
@@ -167,6 +169,7 @@ def export(store: EventStore, stream: str, path: Path, told: Told) -> Archived:
     head = store.head(stream)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     with os.fdopen(descriptor, "r+b") as file:
+        _check_kind(file)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -181,6 +184,12 @@ def export(store: EventStore, stream: str, path: Path, told: Told) -> Archived:
             os.fsync(file.fileno())
             told(done.position)
     return done
+
+
+def _check_kind(file: BinaryIO) -> None:
+    """A device would be read without end, and neither it nor a pipe can be read again."""
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        raise ArchiveDamaged("it is no regular file")
 
 
 def _begun(file: BinaryIO, head: StreamHead) -> Archived:
@@ -199,9 +208,15 @@ def _begun(file: BinaryIO, head: StreamHead) -> Archived:
     if found is None:
         raise ArchiveDamaged("it has no beginning; remove it")
     if (found.stream, found.log_id) != (head.stream, head.log_id):
-        raise ArchiveDamaged(f"it is of log {found.log_id} ({found.stream}), not {head.log_id}")
+        raise ArchiveDamaged(
+            f"it is of log {found.log_id} ({found.stream}), not {head.log_id} ({head.stream}); "
+            f"export into a new file"
+        )
     if found.position > head.position:
-        raise ArchiveDamaged(f"it goes up to {found.position}, the log only to {head.position}")
+        raise ArchiveDamaged(
+            f"it goes up to {found.position}, the log only to {head.position}: was its database "
+            f"restored? Then `manage.py recover_log` comes first"
+        )
     file.seek(reader.end)
     file.truncate()
     return found

@@ -14,8 +14,10 @@ from eventstore import statements
 from eventstore.backup.importing import LogMoved
 from eventstore.backup.stream_copy import Extent
 from eventstore.client.appending import plan
+from eventstore.client.errors import EventStoreError
 from eventstore.client.events import Event, NewEvent, StreamHead, to_json
 from eventstore.client.port import Append, EventStore
+from eventstore.client.validation import OWN_PREFIX
 from eventstore.transactions import LogDatabase
 
 LOG_TYPE = "log"
@@ -200,6 +202,9 @@ def _rename(cursor: CursorWrapper, head: StreamHead, event: NewEvent, new_id: UU
         head=head,
         now=datetime.now(UTC),
     )
+    (outcome,) = decided.outcomes
+    if isinstance(outcome, EventStoreError):
+        raise outcome  # without the event nobody could tell that the new id is this log's
     statements.insert(cursor, decided.events)
     statements.advance(cursor, head, decided.head)
     cursor.execute(_RENAME, [new_id, head.stream, head.log_id])
@@ -253,4 +258,4 @@ def _one(cursor: CursorWrapper, sql: str, parameters: Sequence[object]) -> int |
 
 
 def _aggregate(stream: str) -> str:
-    return f"log:{stream}"
+    return f"{OWN_PREFIX}{stream}"

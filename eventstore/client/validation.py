@@ -18,6 +18,8 @@ MAX_EVENTS_PER_BATCH = 10_000
 # One append has to fit into one gRPC message of 4 MiB.
 MAX_BYTES_PER_APPEND = 3 * 1024 * 1024
 MAX_VERSION = 2**63 - 1
+# Aggregates of the log itself, `log:<stream>`: what they say decides how a log is recovered.
+OWN_PREFIX = "log:"
 
 # A type is the tail of a NATS subject: no spaces, wildcards or empty tokens.
 _TYPE = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
@@ -66,6 +68,8 @@ def validate_event(event: NewEvent) -> None:
     _check_name("event_type", event.event_type)
     _check_name("aggregate_type", event.aggregate_type)
     validate_aggregate_id(event.aggregate_id)
+    if event.aggregate_id.startswith(OWN_PREFIX):
+        raise InvalidEvent(f"aggregate_id begins with {OWN_PREFIX}, which is the log's own")
     if not is_stream_name(event.stream):
         raise InvalidEvent("stream is 1 to 64 of the letters A-Z, a-z, 0-9, - and _")
     if event.data:

@@ -135,10 +135,12 @@ def cancel_order(
 
 
 def _when_cancelled(history: Sequence[Event]) -> tuple[domain.Order, int]:
-    for version in range(1, len(history) + 1):
-        order = messages.fold(history[:version])
+    order: domain.Order | None = None
+    for event in history:
+        if (parsed := messages.parse(event)) is not None:
+            order = domain.evolve(order, parsed)
         if order is not None and order.status is domain.Status.CANCELLED:
-            return order, version
+            return order, event.version
     raise domain.NoSuchOrder
 
 

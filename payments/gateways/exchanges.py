@@ -46,8 +46,8 @@ class Exchanges(Protocol):
 class HttpExchanges:
     """`Exchanges` over HTTP/1.1; it never sends a request twice, and knows no proxies.
 
-    A client library with pools, redirects and cookies takes five times as much of the processor
-    for the same request, and a reaction asks the gateway once for each order.
+    A client library with pools, redirects and cookies does a lot more for the same request, and a
+    reaction asks the gateway once for each order.
 
     Args:
         base_url: http or https, what targets are appended to.

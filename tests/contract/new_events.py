@@ -42,6 +42,7 @@ INVALID: dict[str, dict[str, Any]] = {
     "aggregate id with NUL": {"aggregate_id": "order\x00"},
     "aggregate id with CRLF": {"aggregate_id": "order\r\n"},
     "aggregate id with half a surrogate pair": {"aggregate_id": "order\ud800"},
+    "aggregate id of the log's own": {"aggregate_id": "log:ORDERS"},
     "stream with a dot": {"stream": "ORDERS.x"},
     "stream too long": {"stream": "S" * 65},
     "data that is no JSON": {"data": "{"},

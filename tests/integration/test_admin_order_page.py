@@ -8,6 +8,7 @@ from django.db import OperationalError
 from django.urls import reverse
 
 from orders_site.console import order_page
+from tests.contract.new_events import new_event, new_events
 from tests.integration.admin_users import DATABASES, staff
 from tests.order_events import place
 
@@ -94,3 +95,23 @@ def test_each_section_needs_its_own_permission(world):
     assert ">Payment<" in body
     for hidden in (">Timeline<", ">Ticket<", ">Saga<", "order-created"):
         assert hidden not in body
+
+
+def test_an_order_with_very_many_events_shows_the_first_of_them(boss, memory_store):
+    order_id = place(memory_store).aggregate_id
+    page = order_page.MOST_EVENTS
+    memory_store.append(new_events(page, order_id, event_type="order-noted"))
+    body = boss.get(of(order_id)).content.decode()
+    assert body.count('data-type="') == page
+    assert f"Only the first {page} events are shown" in body
+    assert f"?q={order_id}" in body
+    assert "behind the log" not in body
+
+
+@pytest.mark.parametrize("part", ["data", "metadata"])
+def test_an_event_can_not_blow_its_page_up(boss, memory_store, part):
+    order_id = place(memory_store).aggregate_id
+    deep = "[" * 400 + "1," * 3_000 + "1" + "]" * 400
+    event = new_event(order_id, event_type="order-noted", **{part: f'{{"a": {deep}}}'})
+    memory_store.append([event])
+    assert len(boss.get(of(order_id)).content) < 500_000

@@ -1,5 +1,6 @@
 """What every command does when nobody reads its output, and with options that make no sense."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,7 @@ runpy.run_path({str(ROOT / "manage.py")!r}, run_name="__main__")
         "run_web --port=99999",
         "run_web --port=0",
         "run_web --workers=-3",
+        "run_worker --threads=0",
         r"verify_queries --from-order=$'\xff'",
         "verify_queries --from-position=0",
     ],
@@ -57,3 +59,30 @@ def test_an_option_that_makes_no_sense_is_a_matter_of_usage(arguments: str) -> N
     done = shell(f"{MANAGE} {arguments}")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+def test_what_up_starts_has_the_same_data_folder_wherever_it_runs(tmp_path) -> None:
+    script = """
+import os, django
+django.setup()
+from django.conf import settings
+from orders_site.management.commands.up import _fork_server
+forks = _fork_server(settings.DATA_DIR)
+print(os.environ["ORDERS_DATA_DIR"])
+forks.stop()
+"""
+    environment = {
+        **os.environ,
+        "ORDERS_DATA_DIR": "data",
+        "DJANGO_SETTINGS_MODULE": "orders_site.settings",
+        "PYTHONPATH": str(ROOT),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+        env=environment,
+    )
+    assert (done.stdout.strip(), done.returncode) == (str(tmp_path / "data"), 0), done.stderr

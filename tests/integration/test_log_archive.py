@@ -256,7 +256,7 @@ def test_an_archive_of_another_log_is_not_added_to(store, file) -> None:
     tampering.cut_tail(store, 30)
     assert "it goes up to 51, the log only to 30" in refused("export_log", file)
     tampering.run_sql("UPDATE eventstore_stream SET log_id = %s", uuid4())
-    assert "it is of log" in refused("export_log", file)
+    assert "export into a new file" in refused("export_log", file)
     assert file.read_bytes() == before
 
 
@@ -302,3 +302,10 @@ def test_a_database_that_is_away_is_said_so(store, file, monkeypatch) -> None:
     assert "the log can't be read" in refused("export_log", file)
     monkeypatch.setattr(importing.LogDatabase, "commit", away)
     assert "the database is away" in refused("import_log", file)
+
+
+@pytest.mark.parametrize(
+    ("command", "device"), [("export_log", "/dev/full"), ("import_log", "/dev/zero")]
+)
+def test_a_device_is_no_archive_and_is_not_read_without_end(store, command, device) -> None:
+    assert f"{device}: it is no regular file" in refused(command, device)

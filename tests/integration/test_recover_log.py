@@ -13,6 +13,8 @@ from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
 
 from eventstore.backup import recovery
+from eventstore.client import validation
+from eventstore.client.errors import InvalidEvent
 from eventstore.client.notice import BadNotice
 from orders_site import log_recovery
 from orders_site.ordering.handlers import Caller, cancel_order
@@ -23,6 +25,7 @@ from restaurant import messages, rows
 from restaurant.models import Ticket
 from restaurant.tickets import approve_ticket
 from tests.contract import stores
+from tests.contract.new_events import new_event
 from tests.e2e.invariants import check_causes, check_log, check_orders
 from tests.integration import tampering
 from tests.integration.broker import STREAM
@@ -463,6 +466,16 @@ def test_subscriptions_of_a_log_that_is_not_ours_are_left_alone(system) -> None:
     system.broker.js(lambda js: js.delete_stream(STREAM))
     tampering.run_sql("UPDATE eventstore_stream SET log_id = gen_random_uuid()")
     assert "has followed log" in refused()
+
+
+def test_a_log_takes_no_new_id_that_it_can_not_tell_of(system, monkeypatch) -> None:
+    # From before such ids were refused: the aggregate has another type.
+    monkeypatch.setattr(validation, "OWN_PREFIX", "the log's:")
+    system.store.append([new_event("log:ORDERS")])
+    before = system.store.head()
+    with pytest.raises(InvalidEvent):
+        recovery.go_on(system.store.database, before, [before.log_id], kept=1)
+    assert system.store.head() == before
 
 
 def test_nats_away_is_said_so(system) -> None:

@@ -201,7 +201,14 @@ def test_it_may_begin_anywhere(store, tmp_path) -> None:
     assert places(tmp_path, "--from=20") == [20]
     tampering.delete(100, 100)
     assert places(tmp_path, "--from=101")[0] == 100
-    assert "0 events checked" in verify("--from=1000", "--stream=ORDERS")
+    assert "0 events checked" in verify("--from=151", "--stream=ORDERS")
+
+
+def test_a_log_that_ends_before_where_it_should_begin_is_not_called_right(store, tmp_path) -> None:
+    report = tmp_path / "report.json"
+    said = differences("--from=152", f"--json={report}", code=2)
+    assert "nothing was checked: the log ends at 150" in said
+    assert json.loads(report.read_text())["right"] is False
 
 
 @pytest.mark.parametrize(

@@ -58,3 +58,26 @@ def test_every_refusal_of_the_event_store_has_an_answer(error, status):
     answer = problem(error, {})
     assert answer.status_code == status
     assert ("Retry-After" in answer.headers) == (status == 503)
+
+
+@pytest.mark.parametrize("path", ["/api/orders", "/api/summaries/customers"])
+def test_very_many_parameters_are_refused(path, admin_client):
+    answer = admin_client.get(f"{path}?{'a=1&' * 3_000}")
+    assert answer.status_code == 400
+    assert answer.json()["type"] == "/problems/bad-request"
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "FOO"])
+@pytest.mark.parametrize("path", ["/api/docs", "/api/schema", "/api/orders", "/api/orders/x"])
+def test_no_method_is_too_strange_for_an_answer(path, method):
+    answer = Client(raise_request_exception=False).generic(method, path)
+    assert answer.status_code < 500
+    if answer.status_code >= 400:
+        assert answer["Content-Type"] == "application/problem+json"
+        assert answer.json()["status"] == answer.status_code
+
+
+def test_a_page_that_is_wanted_in_another_form_is_refused_like_anything_else():
+    answer = Client().get("/api/docs", headers={"accept": "application/xml"})
+    assert answer.status_code == 406
+    assert answer.json()["status"] == 406

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from orders_site.checks import FILES, files, streams
 from orders_site.databases import database_settings
 from orders_site.environment import Environment
 
@@ -79,6 +80,25 @@ def test_a_url_that_is_none_is_a_problem(monkeypatch, url):
     assert env.problems == ["ORDERS_GATEWAY_URL is a URL that starts with http:// or https://."]
 
 
+@pytest.mark.parametrize("text", ["0", "-5", "1000000"])
+def test_a_number_out_of_bounds_is_a_problem(monkeypatch, text):
+    monkeypatch.setenv("ORDERS_PAUSE", text)
+    env = Environment()
+    assert env.number("PAUSE", 5.0, least=1, most=10_000) == 5.0
+    assert env.problems == ["ORDERS_PAUSE is 1 to 10000."]
+
+
+@pytest.mark.parametrize("text", ["1e3", "inf", "nan", "5s", "1,5", "1_000", "٣", "0x10", "9" * 30])
+def test_a_number_is_in_plain_digits(monkeypatch, text):
+    monkeypatch.setenv("ORDERS_PAUSE", text)
+    env = Environment()
+    assert (env.number("PAUSE", 5.0, least=1), env.number("PAUSE", 5, least=1)) == (5.0, 5)
+    assert env.problems == [
+        "ORDERS_PAUSE is a number, in plain digits.",
+        "ORDERS_PAUSE is a whole number, in plain digits.",
+    ]
+
+
 def test_where_several_urls_may_stand_each_has_to_be_one(monkeypatch):
     monkeypatch.setenv("ORDERS_NATS_URL", "nats://a:4222, nats://u:p@b:4222")
     env = Environment()
@@ -98,3 +118,26 @@ def test_an_address_has_a_host_and_a_port(monkeypatch, address, problems):
     env = Environment()
     env.address("EVENTSTORE_ADDRESS", "127.0.0.1:7051")
     assert len(env.problems) == problems
+
+
+@pytest.mark.parametrize(
+    ("names", "problems"),
+    [
+        (["ORDERS", "SHOP"], []),
+        (["ORDERS", "ORDERS"], ["orders.E007"]),
+        (["ORDERS", "SHOP", "SHOP"], ["orders.E007"]),
+        (["SHOP"], ["orders.E007"]),
+        (["ORDERS", "a.b"], ["orders.E007"]),
+    ],
+)
+def test_streams_are_named_once_each_and_have_the_orders(settings, names, problems):
+    settings.EVENTSTORE_STREAMS = names
+    assert [problem.id for problem in streams(None)] == problems
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_is_named_from_the_root_for_every_process(settings, name):
+    assert files(None) == []
+    for path, problems in (("/keys/one.pem", 0), ("keys/one.pem", 1), ("~/one.pem", 1)):
+        setattr(settings, name, path)
+        assert len(files(None)) == problems

@@ -8,6 +8,9 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+MOST_GROWTH = 10
+MOST_GROWTH_OF_SHORT = 10_000
+_INDENTING = json.JSONEncoder(indent=2, ensure_ascii=False)
 # Whoever has a page for an aggregate gives its URL this name; without one there is no link.
 AGGREGATE_PAGE = "aggregate"
 
@@ -26,10 +29,23 @@ def preformatted(text: str) -> SafeString | str:
 
 
 def pretty_json(text: str) -> SafeString | str:
-    """JSON text with indentation, escaped; as it is if it can't be read."""
+    """JSON text with indentation, escaped; as it is if it can't be read, or would grow too much."""
     with contextlib.suppress(ValueError, RecursionError):
-        text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+        text = _indented(text)
     return preformatted(text)
+
+
+def _indented(text: str) -> str:
+    """Raises ValueError if it would be far larger: a long list that is nested deep is, a thousand
+    times.
+    """
+    parts, size, most = list[str](), 0, MOST_GROWTH * len(text) + MOST_GROWTH_OF_SHORT
+    for part in _INDENTING.iterencode(json.loads(text)):
+        parts.append(part)
+        size += len(part)
+        if size > most:
+            raise ValueError
+    return "".join(parts)
 
 
 def aggregate_link(aggregate_id: str) -> SafeString | str:

@@ -72,11 +72,20 @@ class Command(BaseCommand):
             raise CommandError(f"the log can't be read: {error}") from error
         except OSError as error:
             raise CommandError(f"the signed checkpoints can't be read: {error}") from error
-        if options["report"]:
-            self._write(options["report"], reports, time.monotonic() - began)
         found = sum(report.found for report in reports)
+        last = max((report.last for report in reports), default=0)
+        # As after a night in which the log lost its end.
+        beyond = options["first"] > last + 1
+        if options["report"]:
+            right = not found and not beyond
+            self._write(options["report"], right, reports, time.monotonic() - began)
         if found:
-            raise CommandError(f"{found:,} difference{'' if found == 1 else 's'}")
+            raise CommandError(_differences(found))
+        if beyond:
+            raise CommandError(
+                f"nothing was checked: the log ends at {last:,}, before --from",
+                returncode=arguments.USAGE,
+            )
         self._out.write("the log is right")
 
     def _verify(self, options: dict[str, Any]) -> list[Report]:
@@ -111,7 +120,7 @@ class Command(BaseCommand):
         self._out.write(
             f"{stream}: {report.events:,} events checked up to {report.last:,}, "
             f"{report.checkpoints:,} signed checkpoints vouch for those up to "
-            f"{report.vouched:,}, {report.found:,} differences"
+            f"{report.vouched:,}, {_differences(report.found)}"
         )
         return report
 
@@ -141,9 +150,9 @@ class Command(BaseCommand):
         elif report.found == MOST_SHOWN + 1:
             self._out.write(f"{report.stream}: and more, which are counted only")
 
-    def _write(self, target: str, reports: list[Report], seconds: float) -> None:
+    def _write(self, target: str, right: bool, reports: list[Report], seconds: float) -> None:
         content = {
-            "right": not any(report.found for report in reports),
+            "right": right,
             "seconds": round(seconds, 3),
             "streams": [asdict(report) for report in reports],
         }
@@ -155,3 +164,7 @@ class Command(BaseCommand):
             Path(target).write_text(text + "\n")
         except (OSError, ValueError) as error:
             raise CommandError(f"the report can't be written: {error}") from error
+
+
+def _differences(found: int) -> str:
+    return f"{found:,} difference{'' if found == 1 else 's'}"
