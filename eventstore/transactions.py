@@ -186,7 +186,7 @@ class LogDatabase:
 
 
 def _cursor(connection: BaseDatabaseWrapper) -> CursorWrapper:
-    """A cursor whose rows come in binary: text costs the reader of an event some 4 us more."""
+    """A cursor whose rows come in binary: text costs the reader more."""
     cursor: CursorWrapper = connection.cursor()
     cursor.cursor.format = psycopg.pq.Format.BINARY
     return cursor

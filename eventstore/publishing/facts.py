@@ -21,8 +21,8 @@ FROM eventstore_event WHERE stream = %s AND position >= %s ORDER BY position LIM
 def read_facts(store: EventStore, stream: str, position: int) -> Iterator[Facts]:
     """The stream's events from this position on, as messages tell of them; a page in memory.
 
-    A publisher spends a third of its time on events that it reads, so a log in SQL is read as it
-    is needed: 1.5 us an event instead of 5.
+    A log in SQL is read as rows of just that: making each an `Event` first would cost the publisher
+    as much as its frame does.
     """
     if not isinstance(store, SqlEventStore):
         yield from map(facts_of, store.read_stream(position, stream=stream))

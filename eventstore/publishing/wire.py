@@ -74,9 +74,9 @@ def framing(head: StreamHead, inbox: str, max_payload: int) -> Callable[[Facts],
 class Acknowledgements(Parser):
     """nats-py's parser, which takes the usual acknowledgements out of the stream of bytes itself.
 
-    A reply costs nats-py some 8 us on its way through parser, message, queue and task; almost all
-    of them say no more than "stored where it belongs", which one pattern tells in 1 us. What it
-    does not match goes nats-py's way to the subscription.
+    A reply would go a long way through parser, message, queue and task; almost all of them say no
+    more than "stored where it belongs", which one pattern tells. What it does not match goes
+    nats-py's way to the subscription.
     """
 
     _STORED = re.compile(

@@ -16,10 +16,10 @@ _VERSION = b"NATS/1.0\r\n"
 class Arrivals(Parser):
     """nats-py's parser, which takes out the messages of one subscription itself.
 
-    A message with a notice's headers costs nats-py some 40 us on its way through regular
-    expressions, header parsing, queue and task; here it is about 10. What is not such a message
-    (the server's own words, which have no headers but a status, too) goes nats-py's way to the
-    subscription's callback.
+    With a notice's headers it would go a long way through regular expressions, header parsing,
+    queue and task; here it is cut out of the bytes. What is not such a message (the server's own
+    words, which have no headers but a status, too) goes nats-py's way to the subscription's
+    callback.
     """
 
     def __init__(self, client: Client, subscription: int, take: Take) -> None:
