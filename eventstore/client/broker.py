@@ -21,6 +21,8 @@ REQUEST_TIMEOUT_SECONDS = 5.0
 CLOSE_TIMEOUT_SECONDS = 1.0
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 2.0
+# Complaints about permissions that a connection remembers.
+MOST_FORBIDDEN = 20
 
 
 class BrokerAway(TransientError):
@@ -51,6 +53,7 @@ class Connection:
         self.name = name
         self.client: Client = _Client()
         self._lost = asyncio.Event()
+        self._forbidden: list[str] = []
 
     @property
     def js(self) -> JetStreamContext:
@@ -116,12 +119,21 @@ class Connection:
             pass
         raise BrokerAway("the connection was lost")
 
+    def forbids(self, stream: str) -> bool:
+        """Whether the broker said that this user must not publish some subject of the stream.
+
+        It does not answer what was published then.
+        """
+        # nats-py makes small letters of it.
+        return any(f'publish to "{stream.lower()}.' in text for text in self._forbidden)
+
     async def _on_closed(self) -> None:
         self._lost.set()
 
     async def _on_error(self, error: Exception) -> None:
         if "permissions violation" in str(error).lower():
             logger.error("%s: NATS refuses: %s", self.name, error)
+            self._forbidden = [*self._forbidden[-MOST_FORBIDDEN:], str(error).lower()]
         else:
             logger.debug("%s: NATS: %s", self.name, error or type(error).__name__)
 

@@ -6,6 +6,7 @@ import random
 import time
 from dataclasses import dataclass
 from typing import assert_never
+from uuid import UUID
 
 import nats.js.errors
 from nats.js.api import StreamInfo
@@ -92,6 +93,7 @@ class Feed:
 
     async def run(self, connection: Connection) -> None:
         """Publish until the connection is lost (what then is raised) or the task cancelled."""
+        self.news = asyncio.Event()  # One of this loop: the last one's may have failed.
         pause = Backoff(longest=STORE_PAUSE_SECONDS)
         fenced = False
         while True:
@@ -115,7 +117,8 @@ class Feed:
                 self.tell(logging.ERROR, f"refused: {refusal}")
                 await asyncio.sleep(self._refused_seconds)
             except NotAcknowledged:
-                self._patience.unanswered(self.published)
+                if not connection.forbids(self.stream):
+                    self._patience.unanswered(self.published)
                 raise
             except BrokerAway:
                 raise
@@ -210,9 +213,10 @@ class Feed:
     async def _publish(self, connection: Connection) -> None:
         """Publish what comes after `published`, then what is committed, without end."""
         progress = Progress(self.stream)
-        sent = self.published
+        sent, last_id = self.published, ""
         self._pages.begin()
-        async with sending(connection, await self._pages.head()) as sender:
+        head = await self._pages.head()
+        async with sending(connection, head) as sender:
             while True:
                 raise_if_cancelled()
                 self.news.clear()
@@ -220,7 +224,7 @@ class Feed:
                     if len(page) >= WORTH_TELLING // 2:
                         await progress.tell(sent, self._pages.head_position)
                     await sender.send(page)
-                    sent = page[-1].position
+                    sent, last_id = page[-1].position, page[-1].event_id
                     self.head = max(self.head, sent)
                     self.published = sender.published(sent)
                     continue
@@ -230,20 +234,31 @@ class Feed:
                 self._patience.restore()
                 progress.caught_up(sent)
                 self.tell(logging.INFO, "published up to the head of the log")
-                await self._wait_for_news(connection)
+                await within(POLL_SECONDS, self.news)
+                if time.monotonic() - self._watched_at >= WATCH_SECONDS:
+                    self._watched_at = time.monotonic()
+                    await self._watch(connection, head.log_id, last_id)
 
-    async def _wait_for_news(self, connection: Connection) -> None:
-        """Return when the log may have more; raises if the stream is not as it was left."""
-        if await within(POLL_SECONDS, self.news):
-            return
-        if time.monotonic() - self._watched_at < WATCH_SECONDS:
-            return
-        self._watched_at = time.monotonic()
+    async def _watch(self, connection: Connection, log_id: UUID, last_id: str) -> None:
+        """Raises if stream or log are not as they were left: nothing else would tell.
+
+        Args:
+            last_id: of the event that was published last; empty: the comparison saw to it.
+        """
         info = await jetstream.find(connection, self.stream)
         if info is None:
             raise NotAccepted("the stream was deleted")
         if info.state.last_seq != self.published:
             raise Fenced("somebody else wrote to the stream")
+        head = await self._pages.head()
+        if head.log_id != log_id or jetstream.figures(info).log_id != str(log_id):
+            raise NotAccepted("it is another log, or another log's stream")
+        if head.position < self.published:
+            raise NotAccepted(f"the log ends at {head.position}, before its stream")
+        if last_id:
+            found = await self._pages.ids(self.published, self.published)
+            if str(found.get(self.published)) != last_id:
+                raise NotAccepted(f"the log has another event at {self.published} by now")
 
     async def _stand_by(self, connection: Connection) -> None:
         """Another publisher is at work: leave it alone until the stream stands still behind."""

@@ -53,26 +53,34 @@ class Sender:
             NotAccepted: for the first of those sent so far that was not stored at its position.
             NotAcknowledged: some of them are not answered, or not taken.
         """
-        await self._in_time(self._send(events))
+        portion: list[bytes] = []
+        first = events[0].position
+        weight = 0
+        for facts in events:
+            frame = self._frame(facts)
+            heavier = weight + max(len(frame), LEAST_BYTES)
+            if portion and (len(portion) == FRAMES_PER_WRITE or heavier > BYTES_IN_FLIGHT):
+                await self._in_time(self._send(first, portion))
+                first, portion, heavier = facts.position, [], heavier - weight
+            portion.append(frame)
+            weight = heavier
+        await self._in_time(self._send(first, portion))
 
     async def settle(self) -> None:
         """Wait until all that was sent is stored; raises as `send` does."""
         await self._in_time(self._answers(0))
 
-    async def _send(self, events: Sequence[Facts]) -> None:
-        for start in range(0, len(events), FRAMES_PER_WRITE):
-            some = events[start : start + FRAMES_PER_WRITE]
-            frames = [self._frame(facts) for facts in some]
-            weights = [max(len(frame), LEAST_BYTES) for frame in frames]
-            weight = sum(weights)
-            await self._answers(max(BYTES_IN_FLIGHT - weight, 0))
-            self._waiting.update(zip((facts.position for facts in some), weights, strict=True))
-            self._flying += weight
-            await self._connection.write(frames)
+    async def _send(self, first: int, frames: Sequence[bytes]) -> None:
+        weights = [max(len(frame), LEAST_BYTES) for frame in frames]
+        weight = sum(weights)
+        await self._answers(max(BYTES_IN_FLIGHT - weight, 0))
+        self._waiting.update(enumerate(weights, first))
+        self._flying += weight
+        await self._connection.write(frames)
 
     def published(self, sent: int) -> int:
         """Up to where all is stored, if events were sent up to the position `sent`."""
-        return min(self._waiting, default=sent + 1) - 1
+        return min((*self._waiting, *self._refused), default=sent + 1) - 1
 
     def stored(self, position: int) -> None:
         """The broker has this event where it belongs."""

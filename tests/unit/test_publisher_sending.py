@@ -118,6 +118,21 @@ def test_few_large_events_are_as_much_as_many_small_ones(monkeypatch: pytest.Mon
     asyncio.run(publish())
 
 
+def test_large_events_that_come_together_are_not_in_flight_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sending, "ACKNOWLEDGE_SECONDS", 0.5)
+    log, facts = logged(25, size=250_000)
+
+    async def publish() -> None:
+        async with publishing(lambda position: None, log) as (broker, sender):
+            with pytest.raises(BrokerAway, match="not acknowledged"):
+                await sender.send(facts)
+            assert 10 < len(broker.positions) < 20
+
+    asyncio.run(publish())
+
+
 def test_each_event_is_fenced_and_published_once_it_is_stored_at_its_position() -> None:
     log, facts = logged(1_200)
 
@@ -163,8 +178,9 @@ def test_the_first_that_is_refused_is_told_when_no_other_is_in_flight() -> None:
     async def publish() -> None:
         async with publishing(answer, log) as (broker, sender):
             await sender.send(facts[:IN_FLIGHT])
-            while sender.published(IN_FLIGHT) != IN_FLIGHT - 1:
+            while sender._waiting.keys() != late:
                 await asyncio.sleep(0.01)
+            assert sender.published(IN_FLIGHT) == 3
             more = asyncio.ensure_future(sender.send(facts[IN_FLIGHT:]))
             done, _ = await asyncio.wait([more], timeout=0.1)
             assert not done
