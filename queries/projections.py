@@ -27,6 +27,8 @@ from queries.messages import (
 
 # What stops a fold.
 UNREADABLE = (UnknownSchemaVersion, MalformedEvent)
+# The columns' bound; one order would need thousands of the largest debits to come there.
+MAX_SUM_MINOR = 2**63 - 1
 STATUSES = ("pending", "paid", "approved", "shipped", "delivered", "rejected", "cancelled")
 PAYMENT_STATUSES = ("none", "debited", "failed", "partially_refunded", "refunded")
 
@@ -95,7 +97,7 @@ def apply(view: OrderView | None, event: Event) -> OrderView | None:
 
     Raises:
         UnknownSchemaVersion: the type is known, its data is of another schema.
-        MalformedEvent: the event can't be read.
+        MalformedEvent: the event can't be read, or what it adds up to can't be stored.
     """
     fact = read(event)
     if view is None:
@@ -165,6 +167,8 @@ def _changes(view: OrderView, fact: Fact | None) -> dict[str, Any]:
 def _money(view: OrderView, debited: int = 0, refunded: int = 0) -> dict[str, Any]:
     """Money moved; without a debit the payment status has nothing to say about it."""
     debited, refunded = view.debited_minor + debited, view.refunded_minor + refunded
+    if max(debited, refunded) > MAX_SUM_MINOR:
+        raise MalformedEvent("more money moved than can be stored")
     if not debited:
         status = view.payment_status
     elif not refunded:

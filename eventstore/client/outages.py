@@ -16,7 +16,8 @@ LONGEST_PAUSE_SECONDS = 0.5
 # SQLSTATE classes of OperationalErrors that no message can cause: connection, transaction
 # rollback, resources, locks, an operator's intervention, the system beneath.
 _OUTAGE_CLASSES = {"08", "40", "53", "55", "57", "58"}
-_READ_ONLY = "25006"
+# A database that takes no writes; a transaction that was idle too long, as in a suspended process.
+_OUTAGES_OF_OTHER_CLASSES = {"25006", "25P03"}
 _CONFLICTS = {"40001", "40P01"}
 _UNIQUE_VIOLATION = "23505"
 
@@ -60,7 +61,7 @@ def _is_outage(error: BaseException) -> bool:
     if not isinstance(error, Error):
         return False
     state = _sqlstate(error)
-    return state == _READ_ONLY or (
+    return state in _OUTAGES_OF_OTHER_CLASSES or (
         isinstance(error, OperationalError) and (not state or state[:2] in _OUTAGE_CLASSES)
     )
 

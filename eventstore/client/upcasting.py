@@ -1,6 +1,7 @@
 """Old events in the terms of today: from each schema version of a type's data to the next."""
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -29,7 +30,8 @@ def upcasted(event: Event, upcasters: Upcasters) -> Event:
         )
     if version == len(steps) + 1:
         return event
-    data = event.payload
+    # A step may change what it is given, and the event is read again.
+    data = deepcopy(event.payload)
     for step in steps[version - 1 :]:
         data = step(data)
     return replace(event, data=to_json(data))

@@ -8,6 +8,8 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.db import IntegrityError, connections, transaction
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from eventstore.client import arrays
 from orders_site.unnested import Unnested, preparing_cursor
@@ -26,7 +28,8 @@ def read_back(kind: type[arrays.Array], values: Sequence[Any]) -> list[Any]:
             "ORDER BY place",
             [kind.of(values)],
         )
-        return [bytes(row[0]) if kind is arrays.Blobs else row[0] for row in cursor.fetchall()]
+        found = [row[0] for row in cursor.fetchall()]
+    return [bytes(value) if isinstance(value, memoryview) else value for value in found]
 
 
 @pytest.mark.parametrize(
@@ -120,3 +123,25 @@ def test_the_text_is_the_same_for_any_rows_so_that_it_is_prepared() -> None:
             ['%queries_orderitemrow" AS stored%'],
         )
         assert cursor.fetchone()[0] >= 1
+
+
+ELEMENTS: dict[type[arrays.Array], st.SearchStrategy[Any]] = {
+    arrays.Uuids: st.uuids(),
+    arrays.Texts: st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])),
+    arrays.Integers: st.integers(-(2**63), 2**63 - 1),
+    arrays.Days: st.dates(),
+    arrays.Flags: st.booleans(),
+    arrays.Blobs: st.binary(),
+    arrays.Moments: st.datetimes(timezones=st.just(UTC)),
+}
+
+
+@given(st.data())
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_any_array_with_nulls_anywhere_is_read_as_what_was_put_in(data: st.DataObject) -> None:
+    assert set(ELEMENTS) == set(arrays.Array.__subclasses__())
+    kind = data.draw(st.sampled_from(list(ELEMENTS)))
+    values = data.draw(st.lists(st.none() | ELEMENTS[kind], max_size=20))
+    assert read_back(kind, values) == values

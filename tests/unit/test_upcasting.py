@@ -59,3 +59,14 @@ def test_a_type_without_steps_has_one_version() -> None:
 def test_a_version_that_is_a_text_reads_as_one() -> None:
     with pytest.raises(UnknownSchemaVersion, match="has schema version '1', this program reads"):
         upcasted(event("1"), {})
+
+
+def test_a_step_may_change_what_it_is_given_and_the_event_is_read_the_same_again() -> None:
+    def stamped(data: dict[str, Any]) -> dict[str, Any]:
+        data["seen"].append("step")
+        return data
+
+    one = replace(event(1), data='{"seen":[]}')
+    for _ in range(2):
+        assert upcasted(one, {"order-created": (stamped,)}).payload == {"seen": ["step"]}
+    assert one.payload == {"seen": []}
