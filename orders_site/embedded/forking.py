@@ -75,6 +75,8 @@ class ForkServer:
     """
 
     def __init__(self, title: str) -> None:
+        # Whoever started us may ignore it, and then nobody is told how a child ended.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._mutex = threading.Lock()
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.pid = 0
@@ -84,6 +86,7 @@ class ForkServer:
             if self.pid == 0:
                 self._requests.close()
                 os.setsid()
+                _close_inherited()
                 setproctitle(title)
                 _serve(theirs)
         theirs.close()
@@ -98,13 +101,17 @@ class ForkServer:
         with self._mutex:
             try:
                 socket.send_fds(self._requests, [request], [output])
-                reply, handles, _, _ = socket.recv_fds(self._requests, REQUEST_BYTES, 1)
+                reply, handles, _, _ = socket.recv_fds(self._requests, REQUEST_BYTES, 2)
             except OSError:
                 # One that is late would fork in the end what is started anew here.
                 self.stop()
                 handles = []
         if handles:
-            return Fork(int(reply), handles[0])
+            handle, go = handles
+            fork = Fork(int(reply), handle)
+            with open(go, "wb", buffering=0) as gate, contextlib.suppress(BrokenPipeError):
+                gate.write(b"!")
+            return fork
         return subprocess.Popen(
             [sys.executable, *arguments],
             cwd=folder,
@@ -141,6 +148,16 @@ def _leave_memory_alone() -> None:
     gc.freeze()
 
 
+def _close_inherited() -> None:
+    """Close what our own caller left open, as `subprocess` does: a lock that it holds would stay
+    held for as long as a part lives. What Python opens isn't inheritable, and stays.
+    """
+    for descriptor in map(int, os.listdir("/dev/fd")):
+        with contextlib.suppress(OSError):  # the listing's own is closed
+            if descriptor > 2 and os.get_inheritable(descriptor):
+                os.close(descriptor)
+
+
 def _serve(requests: socket.socket) -> None:
     """Fork on request until nobody can ask any more; only children leave it, by an exit."""
     children: dict[int, int] = {}
@@ -157,25 +174,36 @@ def _serve(requests: socket.socket) -> None:
 
 
 def _fork(requests: socket.socket, children: dict[int, int]) -> int | None:
-    """Answer one request; the pidfd of the new child, None if there is none."""
+    """Answer one request; the pidfd of the new child, None if there is none.
+
+    The child goes on when who asked has its handle and says so, and ends when it can't any more:
+    none runs that nobody knows of, whoever is killed meanwhile.
+    """
     request, outputs, _, _ = socket.recv_fds(requests, REQUEST_BYTES, 1)
     if not request:
         os._exit(0)
+    gate, go = os.pipe()
     try:
         pid = os.fork()
     except OSError as error:
         requests.send(str(error).encode())
-        os.close(outputs[0])
+        for each in (outputs[0], gate, go):
+            os.close(each)
         return None
     if pid == 0:
-        for each in (*children, requests.detach()):
+        for each in (*children, requests.detach(), go):
             os.close(each)
+        if not os.read(gate, 1):
+            os._exit(0)
+        os.close(gate)
         folder, *arguments = json.loads(request)
         _become(arguments, folder, outputs[0])
-    os.close(outputs[0])
     handle = os.pidfd_open(pid)
     children[handle] = pid
-    socket.send_fds(requests, [str(pid).encode()], [handle])
+    with contextlib.suppress(OSError):  # who asked is gone
+        socket.send_fds(requests, [str(pid).encode()], [handle, go])
+    for each in (outputs[0], gate, go):
+        os.close(each)
     return handle
 
 
@@ -190,8 +218,7 @@ def _become(arguments: Sequence[str], folder: str, output: int) -> None:
         os.dup2(source, target)
     for each in {null, output, *sources} - {0, 1, 2}:
         os.close(each)
-    sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115 - open to the end
-    sys.stderr = open(2, "w", buffering=1, closefd=False, errors="backslashreplace")  # noqa: SIM115
+    _open_streams()
     setproctitle(" ".join([sys.executable, *arguments]))
     match arguments:
         case ["-m", module, *_]:
@@ -201,3 +228,14 @@ def _become(arguments: Sequence[str], folder: str, output: int) -> None:
             sys.argv = list(arguments)
             runpy.run_path(arguments[0], run_name="__main__")
     sys.exit()
+
+
+def _open_streams() -> None:
+    """Python's three, over what their numbers are now; our own start may have found none."""
+    streams = {
+        "stdin": open(0, closefd=False),  # noqa: SIM115 - open to the end, as the others
+        "stdout": open(1, "w", buffering=1, closefd=False),  # noqa: SIM115
+        "stderr": open(2, "w", buffering=1, closefd=False, errors="backslashreplace"),  # noqa: SIM115
+    }
+    for name, stream in streams.items():
+        vars(sys).update({name: stream, f"__{name}__": stream})

@@ -244,9 +244,11 @@ class ServerProcess:
             raise EmbeddedServerError(
                 f"{self.name} of {self.data_dir} is already run by process {owner}: stop that first"
             ) from None
-        os.ftruncate(lock, 0)
-        os.write(lock, str(os.getpid()).encode())
         self._lock = lock
+        # Only told to whoever comes second: a full disk must not keep the lock from us.
+        with contextlib.suppress(OSError):
+            os.ftruncate(lock, 0)
+            os.write(lock, str(os.getpid()).encode())
 
     def _release_lock(self) -> None:
         if self._lock is not None:

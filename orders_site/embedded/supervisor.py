@@ -103,4 +103,7 @@ class Supervisor:
                 log.info("%s runs again", part.name)
             except EmbeddedServerError as error:
                 log.error("%s", error)
+            except Exception:
+                # A disk that is full, say: it is tried again, or the part would stay away for ever.
+                log.exception("%s can't be started", part.name)
             since = time.monotonic()

@@ -1,5 +1,6 @@
 """The fork server: what it starts is what `python` would have started, with less memory."""
 
+import fcntl
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -41,15 +43,21 @@ import json, os, sys
 print(json.dumps([sys.argv, os.getcwd(), __name__, os.getsid(0) == os.getpid()]))
 print("and an error", file=sys.stderr)
 """
+STREAMS = """
+import sys
+sys.__stdout__.write(sys.stdin.read() + "out ")
+sys.__stderr__.write("err ")
+"""
 WAITING = "import time\nprint('here', flush=True)\ntime.sleep(600)\n"
 
 
 class Maker:
     """A process with a fork server."""
 
-    def __init__(self, ballast_mib: int = 0) -> None:
+    def __init__(self, ballast_mib: int = 0, by: str = 'exec "$@"', passed: int = 0) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", MAKER, str(ballast_mib)],
+            ["bash", "-c", by, "bash", sys.executable, "-c", MAKER, str(ballast_mib)],
+            pass_fds=[passed] if passed else [],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -59,12 +67,15 @@ class Maker:
 
     def start(self, arguments: Sequence[str], folder: Path, output: Path) -> tuple[str, int]:
         """What kind of process was started, and its id."""
-        assert self.process.stdin is not None
-        print(
-            json.dumps([str(folder), str(output), *arguments]), file=self.process.stdin, flush=True
-        )
+        self.ask(arguments, folder, output)
         kind, pid = self._line().split()
         return kind, int(pid)
+
+    def ask(self, arguments: Sequence[str], folder: Path, output: Path) -> None:
+        """Have a process started, and don't wait for the answer."""
+        assert self.process.stdin is not None
+        request = json.dumps([str(folder), str(output), *arguments])
+        print(request, file=self.process.stdin, flush=True)
 
     def wait(self) -> None:
         """Return when what was started last has ended."""
@@ -79,8 +90,8 @@ class Maker:
 def makers():
     made: list[Maker] = []
 
-    def make(ballast_mib: int = 0) -> Maker:
-        made.append(Maker(ballast_mib))
+    def make(ballast_mib: int = 0, **how: Any) -> Maker:
+        made.append(Maker(ballast_mib, **how))
         return made[-1]
 
     yield make
@@ -104,6 +115,12 @@ def eventually(probe: Callable[[], object]) -> None:
     while not probe():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def holds(process: psutil.Process, path: Path) -> bool:
+    """Whether it has the file open."""
+    folder = Path(f"/proc/{process.pid}/fd")
+    return any(os.readlink(each) == str(path) for each in folder.iterdir())
 
 
 def ended(pid: int) -> bool:
@@ -167,6 +184,67 @@ def test_the_server_ends_with_its_maker_and_what_it_forked_lives_on(
     forked = psutil.Process(pid)
     assert forked.is_running()
     forked.kill()
+
+
+def test_what_the_caller_of_the_maker_left_open_is_closed_in_a_fork(
+    makers, script, tmp_path: Path
+) -> None:
+    held = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    maker, output = makers(passed=held), tmp_path / "out"
+    os.close(held)
+    _, pid = maker.start([str(script(WAITING))], tmp_path, output)
+    eventually(lambda: "here" in output.read_text())
+    maker.process.kill()
+    maker.process.wait()
+    eventually(lambda: ended(maker.server))
+    forked = psutil.Process(pid)
+    try:
+        with (tmp_path / "lock").open() as again:
+            fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        forked.kill()
+
+
+def test_a_fork_has_its_streams_where_its_maker_has_none(makers, script, tmp_path: Path) -> None:
+    # Of its standard output the maker has need itself.
+    maker, output = makers(by='exec "$@" 2>&-'), tmp_path / "out"
+    maker.start([str(script(STREAMS))], tmp_path, output)
+    maker.wait()
+    assert sorted(output.read_text().split()) == ["err", "out"]
+
+
+def test_the_end_of_a_fork_is_told_where_the_caller_ignores_the_ends_of_children(
+    makers, script, tmp_path: Path
+) -> None:
+    ignoring = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); "
+    ignoring += "os.execv(sys.argv[1], sys.argv[1:])"
+    maker, output = makers(by=f"exec {sys.executable} -c '{ignoring}' \"$@\""), tmp_path / "out"
+    for _ in range(2):
+        kind, _ = maker.start([str(script(TELLING))], tmp_path, output)
+        maker.wait()
+        assert kind == "Fork"
+    maker.process.stdin.close()
+    assert maker.process.wait(PATIENCE_SECONDS) == 0
+
+
+def test_a_fork_whose_asker_was_killed_meanwhile_does_not_run(
+    makers, script, tmp_path: Path
+) -> None:
+    maker, output = makers(), tmp_path / "out"
+    os.mkfifo(output)
+    reader = os.open(output, os.O_RDONLY | os.O_NONBLOCK)
+    os.set_blocking(reader, True)
+    os.kill(maker.server, signal.SIGSTOP)
+    maker.ask([str(script(TELLING))], tmp_path, output)
+    asker = psutil.Process(maker.process.pid)
+    eventually(lambda: holds(asker, output) and asker.status() == psutil.STATUS_SLEEPING)
+    maker.process.kill()
+    maker.process.wait()
+    os.kill(maker.server, signal.SIGCONT)
+    with open(reader) as told:
+        assert told.read() == ""  # to the end: nobody holds it any more
+    eventually(lambda: ended(maker.server))
 
 
 def test_a_fork_is_told_of_and_killed_by_its_handle() -> None:

@@ -1,11 +1,14 @@
 """The supervisor's start, when a part fails or the whole is told to stop meanwhile."""
 
+import errno
+import resource
 import threading
+from pathlib import Path
 
 import pytest
 
 from orders_site.embedded import supervisor as supervising
-from orders_site.embedded.process import EmbeddedServerError
+from orders_site.embedded.process import EmbeddedServerError, ServerProcess
 from orders_site.embedded.supervisor import Supervisor
 
 PATIENCE_SECONDS = 20.0
@@ -107,3 +110,47 @@ def test_a_part_that_is_being_started_again_holds_nobody_up(
     stopping.start()
     stopping.join(PATIENCE_SECONDS / 2)
     assert not stopping.is_alive()
+
+
+class Unlucky:
+    """A part that falls, finds the disk full when it is started again, and then has luck."""
+
+    name = "unlucky"
+
+    def __init__(self) -> None:
+        self.starts = 0
+        self.back = threading.Event()
+
+    def start(self) -> None:
+        self.starts += 1
+        if self.starts == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        if self.starts == 3:
+            self.back.set()
+
+    def stop(self) -> None:
+        pass
+
+    def is_running(self) -> bool:
+        return self.back.is_set()
+
+
+def test_a_part_that_finds_the_disk_full_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervising, "FIRST_BACKOFF_SECONDS", 0.01)
+    unlucky = Unlucky()
+    supervisor = Supervisor()
+    supervisor.start([unlucky])
+    assert unlucky.back.wait(PATIENCE_SECONDS)
+    supervisor.stop()
+
+
+def test_a_full_disk_costs_nobody_the_lock_of_a_server(tmp_path: Path) -> None:
+    server = ServerProcess("one", tmp_path, home=tmp_path, program="no-such-program")
+    (tmp_path / "run").mkdir()
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limit[1]))
+    try:
+        assert not server.stop_left_over()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert not server.stop_left_over()
