@@ -1,7 +1,5 @@
 """The gRPC server around the service: its threads, bounds, health, reflection and TLS."""
 
-import errno
-import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,6 +10,7 @@ from grpc_reflection.v1alpha import reflection
 from eventstore.client import wire
 from eventstore.client.tls import Tls
 from eventstore.interceptors import Edge, StreamCap
+from eventstore.listening import CannotListen, address_to_listen_on
 from eventstore.proto import eventstore_pb2, eventstore_pb2_grpc
 from eventstore.service import EventStoreService
 from eventstore.store import SqlEventStore
@@ -31,10 +30,6 @@ OPTIONS = [
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
 ]
-
-
-class CannotListen(Exception):
-    """The server can't listen at its address; the text says why."""
 
 
 class EventStoreServer:
@@ -84,7 +79,8 @@ class EventStoreServer:
             reflection.enable_server_reflection(names, self._server)
 
     def _listen(self, host: str, port: int, tls: Tls | None) -> int:
-        _check_free(host, port)
+        # gRPC would only say it in its own log.
+        address_to_listen_on(host, port)
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
             if tls:
@@ -116,17 +112,3 @@ class EventStoreServer:
             self._pool.shutdown()
             self.store.database.close()
         return ended
-
-
-def _check_free(host: str, port: int) -> None:
-    """Say in plain words what gRPC would only say in its own log."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as error:
-        reason = "it is taken by another program" if error.errno == errno.EADDRINUSE else error
-        raise CannotListen(f"cannot listen on {host}, port {port}: {reason}") from error

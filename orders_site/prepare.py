@@ -29,7 +29,7 @@ class Prepared:
 def prepared(forks: ForkServer, folder: Path) -> Prepared:
     """Have it done, and return when it is; raises EmbeddedServerError with what went wrong.
 
-    Whoever is interrupted here waits until it has ended: a migration is not broken off halfway.
+    Whoever is interrupted here gives it ten more seconds: a migration should not be broken off.
     """
     ours, theirs = os.pipe()
     with open(ours) as output:

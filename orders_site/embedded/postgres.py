@@ -79,17 +79,20 @@ class EmbeddedPostgres:
         return url(self.data_dir, database)
 
     def create_database(self, name: str) -> None:
-        """Create a database, unless it is there."""
+        """Create a database, unless it is there; raises EmbeddedServerError."""
         import psycopg
         from psycopg import errors, sql
 
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name])
-            if found.fetchone():
-                return
-            created_meanwhile = (errors.DuplicateDatabase, errors.UniqueViolation)
-            with contextlib.suppress(*created_meanwhile):
-                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+        try:
+            with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+                found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name])
+                if not found.fetchone():
+                    connection.execute(create)
+        except (errors.DuplicateDatabase, errors.UniqueViolation):
+            pass  # another has created it meanwhile
+        except psycopg.Error as error:
+            raise EmbeddedServerError(f"database {name} can't be created: {error}") from error
 
     def _prepare(self, account: tuple[int, int] | None) -> list[str]:
         if account:

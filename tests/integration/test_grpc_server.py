@@ -18,9 +18,10 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from eventstore.client import Overloaded, Unavailable, wire
 from eventstore.client.remote import RemoteEventStore
 from eventstore.client.tls import Tls, TlsMisconfigured
+from eventstore.listening import CannotListen
 from eventstore.proto import eventstore_pb2 as pb
 from eventstore.proto.eventstore_pb2_grpc import EventStoreStub
-from eventstore.server import SERVICE, CannotListen, EventStoreServer
+from eventstore.server import SERVICE, EventStoreServer
 from eventstore.store import SqlEventStore
 from tests.contract import stores
 from tests.contract.new_events import new_event, new_events

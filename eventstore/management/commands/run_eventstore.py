@@ -15,9 +15,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from eventstore.client.checks import SETTINGS_CHECKS
 from eventstore.client.tls import Tls, TlsMisconfigured
+from eventstore.listening import CannotListen
 from eventstore.publisher import Publisher
 from eventstore.publishing.hints import CommitHints
-from eventstore.server import CannotListen, EventStoreServer
+from eventstore.server import EventStoreServer
 from eventstore.store import SqlEventStore
 from eventstore.transactions import LONGEST_SILENCE_SECONDS
 from eventstore.watching import Activity, DatabaseWatch

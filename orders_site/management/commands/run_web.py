@@ -14,7 +14,7 @@ from granian.errors import FatalError
 from granian.http import HTTP1Settings
 from granian.log import LOGGING_CONFIG, LogLevels
 
-from orders_site.listening import CannotListen, address_to_listen_on
+from eventstore.listening import CannotListen, address_to_listen_on
 
 HEADER_TIMEOUT_MILLISECONDS = 10_000
 

@@ -15,7 +15,6 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError
 
 from eventstore.client.checks import SETTINGS_CHECKS
 from orders_site.databases import embedded_databases
@@ -84,7 +83,7 @@ class Command(BaseCommand):
             screen.start()
         try:
             self._run(data_dir, parts)
-        except (EmbeddedServerError, OSError, DatabaseError) as error:
+        except (EmbeddedServerError, OSError) as error:
             raise CommandError(str(error).strip()) from None
         finally:
             self._say("Stopping ...")
