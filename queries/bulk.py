@@ -19,7 +19,7 @@ from eventstore.client.arrays import Texts
 from orders_site.unnested import Unnested, preparing_cursor
 from queries.models import DATABASE
 
-# From here on a COPY costs less than an INSERT (a third of the CPU here, two thirds there).
+# From here on a COPY costs less than an INSERT.
 COPY_ROWS = 100
 
 # A model's class; Django's have no types here.

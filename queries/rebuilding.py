@@ -223,9 +223,7 @@ def _looked_up(store: EventStore, after: str) -> Iterator[tuple[list[Standing], 
 
 @contextmanager
 def _collecting_seldom() -> Iterator[None]:
-    """Look for cycles of garbage seldom: a chunk is many objects and no cycle, and to look at them
-    over and over takes a third of the time.
-    """
+    """Look for cycles of garbage seldom: a chunk is many objects and no cycle."""
     before = gc.get_threshold()
     gc.set_threshold(COLLECT_AFTER, *before[1:])
     try:
