@@ -15,6 +15,7 @@ from psycopg import IsolationLevel, errors
 from eventstore import statements
 from eventstore.client import Append, Appended, Unavailable, VersionConflict
 from eventstore.models import StoredEvent, StreamHead
+from eventstore.publishing import facts
 from eventstore.store import SqlEventStore
 from tests.contract import stores
 from tests.contract.new_events import new_event, new_events
@@ -134,6 +135,7 @@ def test_a_stream_is_created_once(store):
     [
         *(statements._UNDER_IDS, statements._TIPS, statements._OF_STREAM),
         *(statements._OF_AGGREGATES, statements._APPEND_AT_HEAD, statements._APPEND_ONE_AT_HEAD),
+        facts._OF_STREAM,
     ],
 )
 def test_no_statement_scans_the_log_whenever_it_was_planned(store, statement):
