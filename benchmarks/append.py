@@ -22,6 +22,7 @@ from eventstore.store import SqlEventStore
 from orders_site.embedded.ports import free_port
 
 GRPC = "this, through gRPC"
+WIRE = "gRPC alone: this, keeping nothing"
 SQL = "this, in process"
 PLAIN_GRPC = "plain Django, through gRPC"
 PLAIN = "plain Django, in process"
@@ -70,18 +71,22 @@ def run(stack: Stack, options: Options) -> Report:
 @contextlib.contextmanager
 def _everybody(stack: Stack) -> Iterator[tuple[dict[str, Opened], Pgbench]]:
     """All that can append, by name; each is opened for its own turns only."""
-    plain_port = free_port()
+    plain_port, wire_port = free_port(), free_port()
     plain_server = ["-m", "benchmarks.plain.server", str(plain_port)]
+    wire_server = ["-m", "benchmarks.wire_alone", str(wire_port)]
     log = stack.fresh_log("appended")
     pgbench = Pgbench(stack, log)
     with contextlib.ExitStack() as open_:
         address = open_.enter_context(event_store_process(stack, log))
         open_.enter_context(grpc_process(stack, "plain", plain_server, plain_port))
+        open_.enter_context(grpc_process(stack, "wire", wire_server, wire_port))
         channel = open_.enter_context(grpc.insecure_channel(f"127.0.0.1:{plain_port}"))
-        remote = RemoteEventStore(address, 30)
+        remote, wire = (RemoteEventStore(at, 30) for at in (address, f"127.0.0.1:{wire_port}"))
         open_.callback(remote.close)
+        open_.callback(wire.close)
         simple: dict[str, Caller | None] = {
             GRPC: _appending(remote),
+            WIRE: _appending(wire),
             PLAIN_GRPC: rivals.plain_grpc(EventStoreStub(channel)),
             SQL: _appending(SqlEventStore(log)),
             PLAIN: rivals.plain_django(),
