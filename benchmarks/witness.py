@@ -3,6 +3,8 @@
 """
 
 import asyncio
+import gc
+import os
 import signal
 import sys
 import threading
@@ -39,13 +41,17 @@ class Notes:
         self._path.write_bytes(self._pairs.tobytes())
 
     def ready(self) -> None:
-        """Say that from now on everything is seen."""
+        """Say that from now on everything is seen; what is loaded by now stays, as in `up`."""
+        gc.collect()
+        gc.freeze()
         Path(f"{self._path}.ready").touch()
 
     def _tell(self) -> None:
-        while True:
-            Path(f"{self._path}.last").write_text(str(self._last))
-            time.sleep(TELL_SECONDS)
+        # A file that is made anew each time would be written to the disk that is measured.
+        with Path(f"{self._path}.last").open("wb", buffering=0) as file:
+            while True:
+                os.pwrite(file.fileno(), str(self._last).encode(), 0)
+                time.sleep(TELL_SECONDS)
 
 
 def server(notes: Notes, port: int) -> None:
@@ -68,6 +74,7 @@ def server(notes: Notes, port: int) -> None:
     serving.start()
     while "published up to the head" not in publisher.status()[0].state:
         time.sleep(0.02)
+    notes.ready()
     serving.set_serving(True)
     stop.wait()
     serving.stop(2)

@@ -15,18 +15,24 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from psycopg.pq import Format
 
-from eventstore.client.arrays import Array, Days, Flags, Integers, Moments, Texts, Uuids
+from eventstore.client.arrays import Array, Blobs, Days, Flags, Integers, Moments, Texts, Uuids
 
-# What has no array of its own travels as text, and CockroachDB has no arrays of JSON.
+# Numerics and JSON travel as text: an array of the first would cost more to make, and CockroachDB
+# has none of the second.
 _ARRAYS: dict[str, type[Array]] = {
     "uuid": Uuids,
     "bigint": Integers,
     "integer": Integers,
+    "smallint": Integers,
     "date": Days,
     "boolean": Flags,
-    "timestamp with time zone": Moments,
+    "timestamptz": Moments,
+    "bytea": Blobs,
+    "varchar": Texts,
+    "text": Texts,
+    "numeric": Texts,
+    "jsonb": Texts,
 }
-_TEXTS = ("varchar", "text")
 
 
 class Unnested:
@@ -94,17 +100,26 @@ class Unnested:
     def _columns(self) -> list[tuple[type[Array], Callable[[Any], str | None] | None]]:
         """Of each column: its array, and what makes a text of a value that is not one."""
         return [
-            (_ARRAYS.get(type_, Texts), _texter(field, type_))
+            (_array(type_), _texter(field, type_))
             for field, type_ in zip(self.fields, self.types, strict=True)
         ]
 
 
+def _array(type_: str) -> type[Array]:
+    if type_ not in _ARRAYS:
+        # The text of a value need not be what the database reads the value from.
+        raise NotImplementedError(f"rows with a column of type {type_}")
+    return _ARRAYS[type_]
+
+
 def _texter(field: Any, type_: str) -> Callable[[Any], str | None] | None:
-    if type_ in _ARRAYS or type_ in _TEXTS:
-        return None
-    if type_ == "jsonb":
-        return partial(json.dumps, cls=field.encoder)
-    return lambda value: None if value is None else str(value)
+    match type_:
+        case "jsonb":
+            return partial(json.dumps, cls=field.encoder)
+        case "numeric":
+            return lambda value: None if value is None else str(value)
+        case _:
+            return None
 
 
 def preparing_cursor(connection: BaseDatabaseWrapper) -> CursorWrapper:

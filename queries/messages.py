@@ -42,8 +42,7 @@ class Item(NamedTuple):
     quantity: int
 
 
-@dataclass(frozen=True)
-class OrderCreated:
+class OrderCreated(NamedTuple):
     """`api_client` is None where an order was appended without one."""
 
     api_client: UUID | None

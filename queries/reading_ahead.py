@@ -1,6 +1,6 @@
 """Reads the next part of something while the last one is worked on."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -18,4 +18,13 @@ def read_ahead(parts: Iterator[Part]) -> Iterator[Part]:
                 upcoming = reader.submit(next, parts, None)
                 yield part
         finally:
-            reader.submit(connections.close_all)
+            reader.submit(_end, parts)
+
+
+def _end(parts: Iterator[Part]) -> None:
+    """Leave nothing open, neither what the parts read from nor what the thread did."""
+    try:
+        if isinstance(parts, Generator):
+            parts.close()
+    finally:
+        connections.close_all()

@@ -12,59 +12,32 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 from uuid import UUID
 
-from eventstore.client import Event, EventStore
-from queries import rows, summaries
-from queries.messages import AGGREGATE_TYPE
+from eventstore.client import EventStore
+from queries import rows, strays, summaries
 from queries.models import OrderRow
+from queries.portions import Part, Portion, portions
 from queries.progress import Progress, resume_options
-from queries.projections import UNREADABLE, OrderView, apply, fold_readable
+from queries.projections import OrderView, fold_readable
 from queries.reading_ahead import read_ahead
 from queries.repairing import PAGE, Difference, difference, repaired, through_races
 
-# One transaction; so many events of usual size, fewer large ones.
-CHUNK_EVENTS = 5_000
-CHUNK_CHARACTERS = 8 * 1024 * 1024
-ROWS_PAGE = 1_000
 COLLECT_AFTER = 100_000
+# So many rows that are further on than the pass are kept in mind; with more, every row's event is
+# looked up at the end.
+MOST_AHEAD = 50_000
 
-# How far a row is: order id, version, position, and the log that these count in.
-Standing = tuple[str, int, int, UUID]
 
-
-@dataclass
-class Part:
-    """Some of an order's events, one after the other, from the version `first` to `last`.
-
-    If they begin its life they are folded as they come, so that no more than a row is kept of
-    them; else they are kept, until it is known what they go on from.
+class Done(NamedTuple):
+    """What came of a portion: what was not as it should have been, the orders that only their
+    whole history can tell about, and those whose row says that it stands at an event to come.
     """
 
-    first: int
-    last: int = 0
-    folded: OrderView | None = None
-    events: list[Event] = field(default_factory=list)
-    _readable: bool = True
-
-    def add(self, event: Event) -> None:
-        """The order's next event; what follows one that can't be read is no part of the row."""
-        self.last = event.version
-        if self.first > 1:
-            self.events.append(event)
-        elif self._readable:
-            try:
-                self.folded = apply(self.folded, event)
-            except UNREADABLE:
-                self._readable = False
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """The log up to a position from where the last chunk ended, by order."""
-
-    position: int
-    parts: Mapping[str, Part]
+    differences: list[Difference]
+    doubtful: list[str]
+    ahead: list[str]
 
 
 @dataclass
@@ -82,6 +55,11 @@ class Rebuild:
     from_position: int = 1
     from_order: str = ""
     _progress: Progress = field(init=False)
+    # That there are no rows but those of this rebuild.
+    _alone: bool = False
+    # How many orders have begun; None if not all of them were counted.
+    _begun: int | None = None
+    _ahead: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._progress = Progress(self.say)
@@ -89,13 +67,18 @@ class Rebuild:
     def run(self) -> int:
         """Rebuild; how many orders and summaries were not what the log says."""
         head = self.store.head()
+        if self.from_position == 1 and not self.from_order:
+            self._begun = 0
+            self._alone = not OrderRow.objects.exists()
         # Rows that the pass itself or a worker makes are in the log.
-        strays = self.from_position > 1 or bool(self.from_order) or OrderRow.objects.exists()
-        if not strays:
+        no_strays = self._alone
+        if no_strays:
             self._progress.most_named = 0  # that there are no rows is known
         with _collecting_seldom():
             self._pass(head.log_id, head.position)
-            if strays:
+            # Where they said that they stand the log has no such event, or a worker took them on.
+            self._progress.differ(self._repaired(sorted(self._ahead), head.log_id))
+            if not no_strays and not strays.none(head, self._begun):
                 self._remove_strays(head.log_id)
         for day in summaries.check(repair=True):
             self._progress.day(day)
@@ -109,17 +92,38 @@ class Rebuild:
 
     def _pass(self, log_id: UUID, end: int) -> None:
         self._progress.begin(self.from_position, end)
-        for chunk in read_ahead(_chunks(self.store, self.from_position, end)):
-            differences, doubtful = through_races(partial(_apply, chunk.parts, log_id, end))
-            differences += self._repaired(doubtful, log_id)
-            self.from_position = chunk.position + 1
-            self._progress.differ(differences)
-            self._progress.reached(chunk.position)
+        for portion in read_ahead(portions(self.store, self.from_position, end)):
+            done = through_races(partial(self._bring_up, portion, log_id, end))
+            self._progress.differ(done.differences + self._repaired(done.doubtful, log_id))
+            self._count(portion, done.ahead)
+            self.from_position = portion.position + 1
+            self._progress.reached(portion.position)
+
+    def _bring_up(self, portion: Portion, log_id: UUID, end: int) -> Done:
+        """`_apply`, without a look at orders that nobody else can have stored before.
+
+        A worker may all the same, if there is one. Then the transaction is run again, and from
+        there on this and every other one looks.
+        """
+        alone, self._alone = self._alone, False
+        done = _apply(portion, log_id, end, alone=alone)
+        self._alone = alone
+        return done
+
+    def _count(self, portion: Portion, ahead: Sequence[str]) -> None:
+        """Count the orders, and keep in mind whose rows say that they are further on."""
+        if self._begun is None:
+            return
+        begun = portion.begun
+        self._ahead -= portion.parts.keys()
+        self._ahead.update(ahead)
+        counted = begun is not None and len(self._ahead) <= MOST_AHEAD
+        self._begun = self._begun + (begun or 0) if counted else None
 
     def _remove_strays(self, log_id: UUID) -> None:
         """Walk the rows for those that the pass never came to, since the log has no such event."""
         looked_up = 0
-        for page, known in read_ahead(_looked_up(self.store, self.from_order)):
+        for page, known in read_ahead(strays.looked_up(self.store, self.from_order)):
             differences = self._repaired([row[0] for row in page if row[0] not in known], log_id)
             adopted = [row[0] for row in page if row[0] in known and row[3] != log_id]
             OrderRow.objects.filter(order_id__in=adopted).update(log_id=log_id)
@@ -137,57 +141,48 @@ class Rebuild:
         ]
 
 
-def _chunks(store: EventStore, position: int, end: int) -> Iterator[Chunk]:
-    parts: dict[str, Part] = {}
-    events = characters = 0
-    for event in store.read_stream(position, limit=max(0, end - position + 1)):
-        if event.aggregate_type == AGGREGATE_TYPE:
-            part = parts.get(event.aggregate_id)
-            if part is None:
-                part = parts[event.aggregate_id] = Part(event.version)
-            part.add(event)
-        events += 1
-        characters += len(event.data) + len(event.metadata)
-        position = event.position
-        if events >= CHUNK_EVENTS or characters >= CHUNK_CHARACTERS:
-            yield Chunk(position, parts)
-            parts, events, characters = {}, 0, 0
-    if events:
-        yield Chunk(position, parts)
+def _apply(portion: Portion, log_id: UUID, end: int, *, alone: bool) -> Done:
+    """Bring rows up to a portion of the log, in the caller's transaction.
 
+    Args:
+        alone: an order that begins in this portion has no row yet.
 
-def _apply(parts: Mapping[str, Part], log_id: UUID, end: int) -> tuple[list[Difference], list[str]]:
-    """Bring rows up to a chunk of the log, in the caller's transaction.
-
-    Returns:
-        What was not as it should have been, and the orders that only their whole history can tell
-        about.
+    Raises:
+        RowsMoved, IntegrityError: somebody stored one of the orders all the same, or meanwhile.
     """
-    before = rows.stored(parts)
-    full = rows.with_items({id_: row for id_, row in before.items() if parts[id_].folded})
+    parts = portion.parts
+    before = rows.stored([id_ for id_, part in parts.items() if part.first > 1 or not alone])
     after: dict[str, OrderView] = {}
-    differences: list[Difference] = []
-    doubtful: list[str] = []
+    compared: dict[str, OrderView] = {}
+    done = Done([], [], [])
     for order_id, part in parts.items():
-        row = full.get(order_id) or before.get(order_id)
-        view = _brought_up(row, part, end)
+        row = before.get(order_id)
+        if row and row.version > part.last and portion.position < row.position <= end:
+            done.ahead.append(order_id)
+            continue
+        view = _brought_up(row, part)
         if view is None:
-            doubtful.append(order_id)
-        elif view != row:
+            done.doubtful.append(order_id)
+        elif row is None:
             after[order_id] = view
-            if part.folded:
-                differences.append(Difference(order_id, difference(row, view)))
-    _write(before, after, log_id)
-    rows.replace_items(
-        [after[id_] for id_, row in full.items() if id_ in after and after[id_].items != row.items]
-    )
-    return differences, doubtful
+            done.differences.append(Difference(order_id, difference(None, view)))
+        elif part.first > 1 and row.version == part.first - 1:
+            if view[:-1] != row[:-1]:
+                after[order_id] = view
+        else:
+            compared[order_id] = view
+    otherwise = rows.unlike_items(compared.values())
+    for order_id, view in compared.items():
+        if words := _difference(before[order_id], view, order_id in otherwise):
+            after[order_id] = view
+            done.differences.append(Difference(order_id, words))
+    _write(before, after, log_id, alone=alone)
+    rows.replace_items([compared[order_id] for order_id in otherwise])
+    return done
 
 
-def _brought_up(row: OrderView | None, part: Part, end: int) -> OrderView | None:
+def _brought_up(row: OrderView | None, part: Part) -> OrderView | None:
     """The row as it is to be after this part; None if only the whole history can tell."""
-    if row and row.version > part.last and row.position <= end:
-        return row  # its own position is still to come
     if part.folded and not (row and row.version > part.folded.version):
         return part.folded
     if row and row.version == part.first - 1:
@@ -195,30 +190,26 @@ def _brought_up(row: OrderView | None, part: Part, end: int) -> OrderView | None
     return None
 
 
-def _write(before: Mapping[str, OrderView], after: Mapping[str, OrderView], log_id: UUID) -> None:
+def _difference(row: OrderView, view: OrderView, items_differ: bool) -> str:
+    """In which fields a row, which comes without its items, is wrong; empty if it is right."""
+    if row[:-1] == view[:-1]:
+        return "items" if items_differ else ""
+    words = difference(row.with_changes({"items": view.items}), view)
+    return f"{words}, items" if items_differ else words
+
+
+def _write(
+    before: Mapping[str, OrderView], after: Mapping[str, OrderView], log_id: UUID, *, alone: bool
+) -> None:
     """Lock only what changes, and write it if it is still what it was."""
     changed = after.keys() & before.keys()
     locked = rows.locked(changed)
     if any(locked.get(order_id) != before[order_id] for order_id in changed):
         raise rows.RowsMoved
-    rows.write_anew(locked, after, log_id)
-
-
-def _looked_up(store: EventStore, after: str) -> Iterator[tuple[list[Standing], set[str]]]:
-    """The rows by order id, a page at a time, and which of them stand at an event of theirs."""
-    found = OrderRow.objects.order_by("order_id")
-    columns = found.values_list("order_id", "version", "position", "log_id")
-    while page := list(columns.filter(order_id__gt=after)[:ROWS_PAGE]):
-        stands = {order_id: (version, position) for order_id, version, position, _ in page}
-        events = store.read_many([(order_id, version) for order_id, version, _, _ in page])
-        known = {
-            event.aggregate_id
-            for event in events
-            if (event.version, event.position) == stands[event.aggregate_id]
-            and event.aggregate_type == AGGREGATE_TYPE
-        }
-        yield page, known
-        after = page[-1][0]
+    if alone:
+        rows.write_first(locked, after, log_id)
+    else:
+        rows.write_anew(locked, after, log_id)
 
 
 @contextmanager

@@ -1,10 +1,9 @@
 """Puts orders' rows right: makes them the fold of their whole history."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 from eventstore.client import Event, EventStore
@@ -20,8 +19,7 @@ RACES = 20
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(NamedTuple):
     """An order whose row is not what its events say, and in which fields."""
 
     order_id: str

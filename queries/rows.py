@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -32,7 +33,7 @@ _VERSIONS = f"SELECT order_id, version {_OF_ORDERS}"
 _STORED = f"SELECT {', '.join(VIEW_COLUMNS)} {_OF_ORDERS}"
 _LOCKED = f"{_STORED} ORDER BY order_id FOR UPDATE"
 _ITEMS = f"""
-SELECT order_id, {", ".join(ITEM_COLUMNS)} FROM {OrderItemRow._meta.db_table}
+SELECT order_id, line, {", ".join(ITEM_COLUMNS)} FROM {OrderItemRow._meta.db_table}
 WHERE order_id = ANY(%b) ORDER BY order_id, line
 """  # noqa: S608
 _DELETE_ITEMS = f"DELETE FROM {OrderItemRow._meta.db_table} WHERE order_id = ANY(%b)"  # noqa: S608
@@ -66,18 +67,8 @@ def write(before: Mapping[str, OrderView], after: Mapping[str, OrderView], log_i
     Raises:
         RowsMoved: an order that `before` lacks is stored by now.
     """
-    ids = sorted(after)
-    new = [after[order_id] for order_id in ids if order_id not in before]
-    changed = [after[order_id] for order_id in ids if order_id in before]
-    inserted, *_ = bulk.written(
-        [
-            bulk.insert_absent(OrderRow, [_order_row(view, log_id) for view in new]),
-            bulk.insert_absent(OrderItemRow, [row for view in new for row in _item_rows(view)]),
-            bulk.overwrite(OrderRow, [_order_row(view, log_id) for view in changed]),
-            *_added(deltas([(before.get(order_id), after[order_id]) for order_id in ids])),
-        ]
-    )
-    if inserted < len(new):
+    orders, _ = _present(before, after, log_id)
+    if orders:
         raise RowsMoved
 
 
@@ -87,6 +78,27 @@ def write_anew(
     """`write`, even if somebody emptied the orders' table by hand and left their items behind."""
     bulk.on_orders(_DELETE_ITEMS, after.keys() - before.keys())
     write(before, after, log_id)
+
+
+def write_first(
+    before: Mapping[str, OrderView], after: Mapping[str, OrderView], log_id: UUID
+) -> None:
+    """`write`, where no item of a new order should be there either.
+
+    Raises:
+        RowsMoved: an order that `before` lacks, or an item of one, is stored.
+    """
+    if any(_present(before, after, log_id)):
+        raise RowsMoved
+
+
+def unlike_items(views: Collection[OrderView]) -> set[str]:
+    """Which of these orders, all of them stored, are stored with other items."""
+    ordered = sorted(views, key=itemgetter(0))
+    expected = [row for view in ordered for row in _item_rows(view)]
+    found = bulk.on_orders(_ITEMS, [view.order_id for view in ordered])
+    # The database may order ids in another way.
+    return set() if found == expected else {row[0] for row in set(found) ^ set(expected)}
 
 
 def replace_items(views: Collection[OrderView]) -> None:
@@ -109,7 +121,7 @@ def remove(views: Collection[OrderView]) -> None:
 def items_of(order_ids: Collection[str]) -> dict[str, tuple[Item, ...]]:
     """The items of orders, in line order; an order without items is absent."""
     found: defaultdict[str, list[Item]] = defaultdict(list)
-    for order_id, *item in bulk.on_orders(_ITEMS, order_ids):
+    for order_id, _, *item in bulk.on_orders(_ITEMS, order_ids):
         found[order_id].append(Item(*item))
     return {order_id: tuple(items) for order_id, items in found.items()}
 
@@ -117,27 +129,55 @@ def items_of(order_ids: Collection[str]) -> dict[str, tuple[Item, ...]]:
 def with_items(views: Mapping[str, OrderView]) -> dict[str, OrderView]:
     """Stored orders with their items."""
     items = items_of(views)
-    return {key: view.with_changes(items=items.get(key, ())) for key, view in views.items()}
+    return {key: view.with_changes({"items": items.get(key, ())}) for key, view in views.items()}
 
 
 def deltas(
     changes: Sequence[tuple[OrderView | None, OrderView | None]],
 ) -> dict[SummaryKey, tuple[int, int]]:
     """How the summaries change when orders change: key -> (orders, amount), without zeros."""
-    sums: defaultdict[SummaryKey, list[int]] = defaultdict(lambda: [0, 0])
+    # By what their keys are made of: an order of each kind, how many more, and their amount.
+    alike: dict[tuple[Any, ...], tuple[OrderView, list[int]]] = {}
     for old, new in changes:
         if old and new and _contributes(old) == _contributes(new):
             continue
         for sign, view in ((-1, old), (1, new)):
-            for key, (orders, amount) in contribution(view).items():
-                sums[key][0] += sign * orders
-                sums[key][1] += sign * amount
+            if view is not None:
+                _, more = alike.setdefault(_contributes(view)[:-1], (view, [0, 0]))
+                more[0] += sign
+                more[1] += sign * view.amount_minor
+    sums: defaultdict[SummaryKey, list[int]] = defaultdict(lambda: [0, 0])
+    for view, (orders, amount) in alike.values():
+        for key in contribution(view):
+            sums[key][0] += orders
+            sums[key][1] += amount
     return {key: (orders, amount) for key, (orders, amount) in sums.items() if orders or amount}
 
 
 def summary_key(kind: str) -> tuple[str, ...]:
     """The columns that tell one summary of a kind from another, as in `SummaryKey`."""
     return (f"{kind}_id", *SummaryKey._fields[2:])
+
+
+def _present(
+    before: Mapping[str, OrderView], after: Mapping[str, OrderView], log_id: UUID
+) -> tuple[int, int]:
+    """Do what `write` does; how many orders that `before` lacks, and items of them, are stored by
+    somebody else, and stay as they are.
+    """
+    ids = sorted(after)
+    new = [after[order_id] for order_id in ids if order_id not in before]
+    changed = [after[order_id] for order_id in ids if order_id in before]
+    items = [row for view in new for row in _item_rows(view)]
+    orders_inserted, items_inserted, *_ = bulk.written(
+        [
+            bulk.insert_absent(OrderRow, [_order_row(view, log_id) for view in new]),
+            bulk.insert_absent(OrderItemRow, items),
+            bulk.overwrite(OrderRow, [_order_row(view, log_id) for view in changed]),
+            *_added(deltas([(before.get(order_id), after[order_id]) for order_id in ids])),
+        ]
+    )
+    return len(new) - orders_inserted, len(items) - items_inserted
 
 
 def _added(changes: Mapping[SummaryKey, tuple[int, int]]) -> list[bulk.Write]:
@@ -155,9 +195,9 @@ def _added(changes: Mapping[SummaryKey, tuple[int, int]]) -> list[bulk.Write]:
 
 
 def _contributes(view: OrderView) -> tuple[Any, ...]:
-    """What `contribution` is made of."""
+    """What `contribution` is made of, the amount last."""
     owners = (view.customer_id, view.restaurant_id)
-    return (*owners, view.created_on, view.status, view.currency, view.amount_minor)
+    return (*owners, view.created_on.date(), view.status, view.currency, view.amount_minor)
 
 
 def _order_row(view: OrderView, log_id: UUID) -> tuple[Any, ...]:

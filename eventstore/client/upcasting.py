@@ -8,6 +8,8 @@ from typing import Any
 from eventstore.client.errors import UnknownSchemaVersion
 from eventstore.client.events import Event, to_json
 
+_FIRST = '"schema_version":1'
+
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 # Event type -> the step from schema version 1 to 2, that from 2 to 3, and so on. A type that is
 # not here has one version only.
@@ -19,9 +21,11 @@ def upcasted(event: Event, upcasters: Upcasters) -> Event:
 
     Raises:
         UnknownSchemaVersion: its schema is newer than that, or no version at all.
-        ValueError: data or metadata are not JSON objects.
+        ValueError: data or metadata had to be parsed and are not JSON objects.
     """
     steps = upcasters.get(event.event_type, ())
+    if not steps and _is_of_first_schema(event.metadata):
+        return event
     version = event.context.get("schema_version", 1)
     if type(version) is not int or not 1 <= version <= len(steps) + 1:
         raise UnknownSchemaVersion(
@@ -35,3 +39,19 @@ def upcasted(event: Event, upcasters: Upcasters) -> Event:
     for step in steps[version - 1 :]:
         data = step(data)
     return replace(event, data=to_json(data))
+
+
+def _is_of_first_schema(metadata: str) -> bool:
+    """Whether that is seen without parsing; False if only parsing can tell.
+
+    In a JSON object without backslashes and without objects inside, what stands in quotes before
+    a colon is a key of it.
+    """
+    at = metadata.rfind(_FIRST)
+    return (
+        at > 0
+        and metadata[at + len(_FIRST)] in ",}"
+        and metadata.count('"schema_version"') == 1
+        and metadata.count("{") == 1
+        and "\\" not in metadata
+    )

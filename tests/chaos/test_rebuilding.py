@@ -16,7 +16,7 @@ from eventstore.client import EventStoreError, TransientError
 from eventstore.client.memory import InMemoryEventStore
 from eventstore.client.outages import run_through_conflicts
 from orders_site.transactions import committed
-from queries import bulk, rebuilding
+from queries import bulk, portions, strays
 from queries.models import OrderItemRow, OrderRow
 from queries.projector import OrderProjector
 from queries.rebuilding import Rebuild
@@ -118,10 +118,10 @@ def order_name(number: int) -> str:
 def test_rebuilds_among_workers_end_at_the_fold_of_the_log(
     spoilt: bool, chaos: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rebuilding, "ROWS_PAGE", 7)
+    monkeypatch.setattr(strays, "LOOKED_UP_ROWS", 7)
     for _ in range(chaos.rounds(1)):
         monkeypatch.setattr(bulk, "COPY_ROWS", chaos.dice.choice([1, 3, 100]))
-        monkeypatch.setattr(rebuilding, "CHUNK_EVENTS", chaos.dice.choice([3, 17, 50]))
+        monkeypatch.setattr(portions, "PORTION_EVENTS", chaos.dice.choice([3, 17, 50]))
         emptied()
         fray = Fray(Random(chaos.dice.random()))
         work = [fray.write, fray.apply, fray.apply, fray.rebuild, fray.rebuild]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from eventstore.client import Event, NewEvent, to_json
 from eventstore.client.memory import InMemoryEventStore
 from orders_site.transactions import committed
-from queries import bulk, rebuilding, rows
+from queries import bulk, portions, rows
 from queries.models import CustomerSummary, OrderItemRow, OrderRow, RestaurantSummary
 from queries.projections import UNREADABLE, OrderView, contribution, fold_readable
 from queries.projector import OrderProjector
@@ -205,7 +205,7 @@ def test_applied_as_they_come_or_all_at_once_the_rows_are_the_pure_fold(
         subscriber.take(notices[:size])
         del notices[:size]
     assert_rows_are(expected)
-    monkeypatch.setattr(rebuilding, "CHUNK_EVENTS", random.randint(1, 9))
+    monkeypatch.setattr(portions, "PORTION_EVENTS", random.randint(1, 9))
     monkeypatch.setattr(bulk, "COPY_ROWS", random.choice([1, 2, 100]))
     assert Rebuild(store, silently).run() == 0
     assert_rows_are(expected)
@@ -215,7 +215,8 @@ def test_applied_as_they_come_or_all_at_once_the_rows_are_the_pure_fold(
 
 
 def test_an_order_whose_money_is_beyond_every_column_stops_no_rebuild_and_no_other_order() -> None:
-    store, most = InMemoryEventStore(), {"amount": "10000000000000.00", "currency": "EUR"}
+    store = InMemoryEventStore(aggregate_events=10_000)
+    most = {"amount": "10000000000000.00", "currency": "EUR"}
     append(store, "order-1", "order-created")
     debit = NewEvent(
         event_id=uuid4(),

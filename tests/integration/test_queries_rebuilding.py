@@ -9,12 +9,12 @@ from psycopg.crdb import CrdbConnection
 from eventstore.client import Unavailable
 from eventstore.client.memory import InMemoryEventStore
 from orders_site.transactions import committed
-from queries import bulk, progress, rebuilding, rows
+from queries import bulk, portions, progress, rows, strays
 from queries.models import CustomerSummary, OrderItemRow, OrderRow, RestaurantSummary
 from queries.projections import fold
 from queries.projector import OrderProjector
 from queries.rebuilding import Rebuild
-from tests.expected_orders import append, append_history, histories, place
+from tests.expected_orders import append_history, histories, place
 from tests.integration.test_queries_projector import all_events, assert_query_model_is, deliver
 
 pytestmark = pytest.mark.django_db(databases=["queries"], transaction=True)
@@ -52,6 +52,7 @@ def spoil(order_id, random):
             lambda: row.update(version=99),
             lambda: row.update(version=99, position=10**6),
             lambda: row.update(version=1, position=1),
+            lambda: (row.update(version=0), items.update(quantity=77)),
             lambda: row.update(position=10**6),
             lambda: items.update(quantity=77),
             lambda: items.delete(),
@@ -77,8 +78,8 @@ def test_whatever_rows_there_were_a_rebuild_in_parts_of_any_size_gives_the_fold(
     for number in range(len(lives)):
         if random.random() < 0.5:
             spoil(f"order-{number}", random)
-    monkeypatch.setattr(rebuilding, "CHUNK_EVENTS", random.randint(1, 8))
-    monkeypatch.setattr(rebuilding, "ROWS_PAGE", random.randint(1, 3))
+    monkeypatch.setattr(portions, "PORTION_EVENTS", random.randint(1, 8))
+    monkeypatch.setattr(strays, "LOOKED_UP_ROWS", random.randint(1, 3))
     Rebuild(store, silently).run()
     assert_query_model_is(events)
     assert Rebuild(store, silently).run() == 0
@@ -115,7 +116,7 @@ class Breaking(InMemoryEventStore):
 def test_what_a_broken_off_rebuild_has_done_is_whole_and_the_next_goes_on_from_there(
     monkeypatch, breaks_at
 ):
-    monkeypatch.setattr(rebuilding, "CHUNK_EVENTS", 10)
+    monkeypatch.setattr(portions, "PORTION_EVENTS", 10)
     whole = InMemoryEventStore()
     for turn in LIFE:
         for number in range(30):
@@ -132,12 +133,16 @@ def test_what_a_broken_off_rebuild_has_done_is_whole_and_the_next_goes_on_from_t
     assert_query_model_is(all_events(whole))
 
 
-def test_a_part_is_not_done_before_its_doubtful_orders_are(monkeypatch):
-    class WithoutHistories(InMemoryEventStore):
-        def read_many(self, aggregates):
-            raise Unavailable
+class WithoutHistories(InMemoryEventStore):
+    """Can be read from its beginning on, and in no other way."""
 
-    monkeypatch.setattr(rebuilding, "CHUNK_EVENTS", 10)
+    def read_many(self, aggregates):
+        raise Unavailable
+
+
+def test_a_part_is_not_done_before_its_doubtful_orders_are(monkeypatch):
+    monkeypatch.setattr(portions, "PORTION_EVENTS", 10)
+    monkeypatch.setattr(portions, "REMEMBERED_CHARACTERS", 0)
     whole, store = InMemoryEventStore(), WithoutHistories()
     for turn in LIFE:
         for number in range(10):
@@ -236,32 +241,9 @@ def test_rows_of_another_log_with_the_same_events_are_taken_over():
     assert set(OrderRow.objects.values_list("log_id", flat=True)) == {later.head().log_id}
 
 
-def test_large_events_make_small_parts(monkeypatch):
-    monkeypatch.setattr(rebuilding, "CHUNK_CHARACTERS", 100_000)
-    store = InMemoryEventStore()
-    for _ in range(9):
-        append(store, place(store), "order-scented", {"of": "x" * 40_000})
-    chunks = list(rebuilding._chunks(store, 1, 18))
-    assert [chunk.position for chunk in chunks] == [6, 12, 18]
-    parts = [part for chunk in chunks for part in chunk.parts.values()]
-    assert sum(part.last - part.first + 1 for part in parts) == 18
-
-
-def test_a_part_keeps_the_events_of_orders_that_began_before_it_and_no_others(monkeypatch):
-    monkeypatch.setattr(rebuilding, "CHUNK_EVENTS", 5)
-    store = InMemoryEventStore()
-    for number in range(2):
-        append_history(store, f"order-{number}", LIFE)
-    first, second = rebuilding._chunks(store, 1, 8)
-    assert [part.events for part in first.parts.values()] == [[], []]
-    assert [part.folded.version for part in first.parts.values()] == [4, 1]
-    assert [event.version for event in second.parts["order-1"].events] == [2, 3, 4]
-    assert second.parts["order-1"].folded is None
-
-
 def test_a_rebuild_says_how_far_it_is_how_fast_and_how_long_it_will_take(monkeypatch):
     monkeypatch.setattr(progress, "LINE_EVERY_SECONDS", 0.0)
-    monkeypatch.setattr(rebuilding, "CHUNK_EVENTS", 5)
+    monkeypatch.setattr(portions, "PORTION_EVENTS", 5)
     store = InMemoryEventStore()
     for _ in range(20):
         place(store)

@@ -250,6 +250,7 @@ def test_trouble_is_said_plainly_with_how_to_go_on(store, trouble, words, code):
         def read_many(self, aggregates):
             raise trouble
 
+    invent_row()
     troubled = Troubled()
     vars(troubled).update(vars(store))
     use(troubled)

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import IntegrityError, connections, transaction
+from django.db import IntegrityError, connections, models, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -82,6 +82,60 @@ def test_a_text_that_is_too_long_is_refused_and_not_cut() -> None:
     with pytest.raises(Exception, match="too long"):
         added(summary("x" * 256, 1, 1))
     assert not CustomerSummary.objects.exists()
+
+
+class Scan(models.Model):
+    """A row with a column of each kind, whose table is there for a test only."""
+
+    id = models.BigIntegerField(primary_key=True)
+    picture = models.BinaryField()
+    pages = models.SmallIntegerField(null=True)
+    at = models.DateTimeField()
+    of = models.JSONField(null=True)
+
+    class Meta:
+        app_label = "tests"
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Delay(models.Model):
+    """A row with a column of a type that has no array."""
+
+    id = models.BigIntegerField(primary_key=True)
+    longest = models.DurationField()
+
+    class Meta:
+        app_label = "tests"
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+def test_rows_come_back_as_they_were_given_whatever_their_columns_are() -> None:
+    rows = [
+        (1, b"\x00\xff'{", 7, datetime(2026, 3, 1, 1, 2, 3, 4, UTC), {"a": [None, "é"]}),
+        (2, b"", None, datetime(1, 1, 1, tzinfo=UTC), None),
+    ]
+    unnested = Unnested(Scan, "queries")
+    with transaction.atomic(using="queries"):
+        with connections["queries"].schema_editor(collect_sql=True) as editor:
+            editor.create_model(Scan)
+        with preparing_cursor(connections["queries"]) as cursor:
+            for statement in editor.collected_sql:
+                cursor.execute(statement)
+            cursor.execute(unnested.insert(), unnested.arrays(rows))
+        found = Scan.objects.using("queries").order_by("id").values_list()
+        assert [(id_, bytes(picture), *rest) for id_, picture, *rest in found] == rows
+        transaction.set_rollback(True, using="queries")
+
+
+def test_a_column_that_has_no_array_is_refused_and_not_made_a_text() -> None:
+    with pytest.raises(NotImplementedError, match="interval"):
+        Unnested(Delay, "queries").insert()
+    with pytest.raises(NotImplementedError, match="interval"):
+        Unnested(Delay, "queries").arrays([(1, timedelta(seconds=1))])
 
 
 def test_an_error_of_one_write_is_that_of_all_and_nothing_stays() -> None:

@@ -1,9 +1,12 @@
 """Events of older schemas are read as if they were of the newest."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given as given_any
+from hypothesis import strategies as st
 
 from eventstore.client.errors import UnknownSchemaVersion
 from eventstore.client.events import Event, to_json
@@ -70,3 +73,48 @@ def test_a_step_may_change_what_it_is_given_and_the_event_is_read_the_same_again
     for _ in range(2):
         assert upcasted(one, {"order-created": (stamped,)}).payload == {"seen": ["step"]}
     assert one.payload == {"seen": []}
+
+
+TEXTS = st.sampled_from(["schema_version", "1", '"schema_version":1,', "{", "}", "\\", "a", "é"])
+VALUES = st.recursive(
+    st.sampled_from([1, 2, 10, 1.0, True, None]) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given_any(st.dictionaries(TEXTS, VALUES, max_size=4), st.booleans())
+def test_a_version_is_the_same_whether_it_is_seen_or_parsed(
+    metadata: dict[str, Any], compact: bool
+) -> None:
+    text = to_json(metadata) if compact else json.dumps(metadata)
+    version = metadata.get("schema_version", 1)
+    known = type(version) is int and version == 1
+    given = replace(event(1, "order-cancelled"), metadata=text)
+    if known:
+        assert upcasted(given, UPCASTERS) is given
+    else:
+        with pytest.raises(UnknownSchemaVersion):
+            upcasted(given, UPCASTERS)
+
+
+def test_what_is_seen_at_once_is_not_parsed() -> None:
+    one = event(1, "order-cancelled")
+    upcasted(one, UPCASTERS)
+    assert "context" not in vars(one)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        '{"schema_version":1,"schema_version":2}',
+        '{"schema_version":2,"a":{"schema_version":1}}',
+        '{"schema\\u005fversion":2,"a":"\\"schema_version\\":1,"}',
+        '{"schema_version":12}',
+        '{"schema_version" :2,"a":"schema_version"}',
+    ],
+)
+def test_a_version_that_only_looks_like_the_first_is_parsed(metadata: str) -> None:
+    given = replace(event(1, "order-cancelled"), metadata=metadata)
+    with pytest.raises(UnknownSchemaVersion):
+        upcasted(given, UPCASTERS)
