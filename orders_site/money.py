@@ -58,7 +58,10 @@ class Money:
 
     def __str__(self) -> str:
         places = digits(self.currency)
-        return format(Decimal(self.minor).scaleb(-places), f".{places}f")
+        if not places:
+            return str(self.minor)
+        whole, fraction = divmod(abs(self.minor), 10**places)
+        return f"{'-' if self.minor < 0 else ''}{whole}.{fraction:0{places}}"
 
 
 def digits(currency: str) -> int:

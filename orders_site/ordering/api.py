@@ -5,13 +5,14 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.http import HttpResponse
 from django.utils import timezone
 from rest_framework.exceptions import PermissionDenied, ValidationError
 from rest_framework.request import Request
-from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from eventstore.client.connection import event_store
+from orders_site.negotiation import json_answer
 from orders_site.ordering import bodies, domain, handlers
 from orders_site.ordering.models import ApiClient
 from orders_site.ordering.schema import cancel_order_schema, place_order_schema
@@ -24,7 +25,7 @@ class PlaceOrder(APIView):
     """Places orders for API clients."""
 
     @place_order_schema
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         if not isinstance(request.auth, ApiClient):
             raise PermissionDenied("Orders are placed with the token of an API client.")
         try:
@@ -39,20 +40,22 @@ class PlaceOrder(APIView):
         except domain.InvalidOrder as refused:
             raise ValidationError(refused.problems) from None
         location = f"{request.path.rstrip('/')}/{order.placed.order_id}"
-        return Response(bodies.order_json(order, 1), status=201, headers={"Location": location})
+        return json_answer(
+            request, bodies.order_json(order, 1), status=201, headers={"Location": location}
+        )
 
 
 class CancelOrder(APIView):
     """Cancels an order, for the API client that placed it or for staff who may."""
 
     @cancel_order_schema
-    def post(self, request: Request, order_id: UUID) -> Response:
+    def post(self, request: Request, order_id: UUID) -> HttpResponse:
         caller = _caller(request)
         reason = bodies.cancel_reason(request.data)
         order, version = handlers.cancel_order(
             str(order_id), reason, store=event_store(), caller=caller
         )
-        return Response(bodies.order_json(order, version))
+        return json_answer(request, bodies.order_json(order, version))
 
 
 def _caller(request: Request) -> handlers.Caller:

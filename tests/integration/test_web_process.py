@@ -1,5 +1,6 @@
 """The web server as a process: its port is its own, and nothing of it outlives it."""
 
+import http.client
 import os
 import signal
 import subprocess
@@ -80,3 +81,23 @@ def test_an_address_may_be_given_by_name() -> None:
     port = free_port()
     with web(port, "--host=localhost"):
         eventually(lambda: answers("localhost", port), timeout=30)
+
+
+def test_one_connection_carries_pages_files_and_answers_without_a_body() -> None:
+    port = free_port()
+    with web(port):
+        eventually(lambda: answers("127.0.0.1", port), timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        for method, path, least in [
+            ("HEAD", "/healthz", 0),
+            ("GET", "/healthz", 10),
+            ("HEAD", "/static/admin/css/base.css", 0),
+            ("GET", "/static/admin/css/base.css", 1_000),
+            ("GET", "/api/docs", 500),
+        ]:
+            connection.request(method, path)
+            answer = connection.getresponse()
+            assert answer.status == 200, path
+            assert len(answer.read()) >= least
+            assert int(answer.headers["Content-Length"]) >= least
+        connection.close()

@@ -30,3 +30,11 @@ def test_a_plain_decimal_is_read_exactly_or_refused(text, currency):
 def test_what_is_no_plain_decimal_is_refused(text):
     with pytest.raises(ValueError, match="plain decimal"):
         Money.parse(text, "EUR")
+
+
+@given(st.integers(-MAX_MINOR, MAX_MINOR), CURRENCIES)
+def test_an_amount_is_shown_as_the_decimal_that_it_is_and_read_back(minor, currency):
+    shown = str(Money(minor, currency))
+    assert Decimal(shown) == Decimal(minor).scaleb(-digits(currency))
+    assert len(shown.partition(".")[2]) == digits(currency)
+    assert Money.parse(shown, currency) == Money(minor, currency)
