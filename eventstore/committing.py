@@ -9,6 +9,7 @@ from itertools import islice
 
 from django.db import DatabaseError, OperationalError
 from django.db.backends.utils import CursorWrapper
+from prometheus_client import Counter
 
 from eventstore import statements
 from eventstore.client.appending import AggregateTip, Plan, plan
@@ -19,6 +20,12 @@ from eventstore.commits import Commits
 from eventstore.transactions import LogDatabase
 
 MAX_TIPS = 10_000
+
+WENT_BACK = Counter(
+    "orders_log_went_back",
+    "Times that a stream's head was found behind an earlier one.",
+    ["stream"],
+)
 
 logger = logging.getLogger(__name__)
 
@@ -32,12 +39,18 @@ class StreamCommitter:
     appends to the stream, a batch is decided on that and is a single statement, which takes effect
     only if the head is still there. Otherwise, and for what would be refused, everything is read
     under the head's lock.
+
+    Args:
+        aggregate_events: that an aggregate may have.
     """
 
-    def __init__(self, stream: str, database: LogDatabase, commits: Commits) -> None:
+    def __init__(
+        self, stream: str, database: LogDatabase, commits: Commits, *, aggregate_events: int
+    ) -> None:
         self._stream = stream
         self._database = database
         self._commits = commits
+        self._aggregate_events = aggregate_events
         self._head: StreamHead | None = None
         # The last used ones, the oldest first.
         self._tips: OrderedDict[str, AggregateTip] = OrderedDict()
@@ -65,10 +78,13 @@ class StreamCommitter:
     def _commit(self, appends: Sequence[Append]) -> Plan:
         decided = self._at_remembered_head(appends)
         if decided is None:
-            decide = partial(_decide, stream=self._stream, appends=appends)
+            decide = partial(
+                _decide, stream=self._stream, appends=appends, most=self._aggregate_events
+            )
             before, decided = self._database.commit(decide)
             if before != self._head:
                 self._tips.clear()
+                self._look_back(before)
         self._head = decided.head
         self._remember(decided.tips)
         return decided
@@ -78,13 +94,34 @@ class StreamCommitter:
         head, tips = self._head, self._remembered_tips(appends)
         if head is None or tips is None:
             return None
-        decided = plan(appends, stored={}, tips=tips, head=head, now=datetime.now(UTC))
+        decided = plan(
+            appends,
+            stored={},
+            tips=tips,
+            head=head,
+            now=datetime.now(UTC),
+            most=self._aggregate_events,
+        )
         if any(isinstance(outcome, EventStoreError) for outcome in decided.outcomes):
             return None
         append = partial(
             statements.append_at_head, before=head, after=decided.head, events=decided.events
         )
         return decided if self._database.try_once(append) else None
+
+    def _look_back(self, found: StreamHead) -> None:
+        """Say so if events that this process knows to be committed are not in the log any more."""
+        last = self._head
+        if last is None or last.log_id != found.log_id or last.position < found.position:
+            return
+        WENT_BACK.labels(self._stream).inc()
+        logger.error(
+            "%s: the log has lost events that were committed: its head was at %d, then it was "
+            "found at %d%s. Was the database failed over or restored? Bring the right one back, "
+            "or run `manage.py recover_log`",
+            *(self._stream, last.position, found.position),
+            " with another event there" if last.position == found.position else "",
+        )
 
     def _remembered_tips(self, appends: Sequence[Append]) -> dict[str, AggregateTip] | None:
         """The tips of the aggregates that have begun; None if one is not remembered."""
@@ -109,7 +146,7 @@ class StreamCommitter:
 
 
 def _decide(
-    cursor: CursorWrapper, stream: str, appends: Sequence[Append]
+    cursor: CursorWrapper, stream: str, appends: Sequence[Append], most: int
 ) -> tuple[StreamHead, Plan]:
     """Decide and store appends; the head's lock comes before every read. Also the head before."""
     head = statements.head(cursor, stream, lock=True)
@@ -118,10 +155,11 @@ def _decide(
     events = [event for append in appends for event in append.events]
     decided = plan(
         appends,
-        stored=statements.stored_under(cursor, [event.event_id for event in events]),
+        stored=statements.stored_under(cursor, events),
         tips=statements.tips(cursor, {event.aggregate_id for event in events}),
         head=head,
         now=datetime.now(UTC),
+        most=most,
     )
     if decided.events:
         statements.insert(cursor, decided.events)

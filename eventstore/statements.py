@@ -9,7 +9,7 @@ from django.db.backends.utils import CursorWrapper
 
 from eventstore.client import arrays
 from eventstore.client.appending import AggregateTip
-from eventstore.client.events import Event, StreamHead
+from eventstore.client.events import Event, NewEvent, StreamHead
 from eventstore.client.hashing import GENESIS
 
 COLUMNS = (
@@ -22,7 +22,19 @@ _CREATE = (
     "ON CONFLICT (name) DO NOTHING"
 )
 _ADVANCE = "UPDATE eventstore_stream SET position = %s, hash = %s WHERE name = %s AND position = %s"
-_UNDER_IDS = f"SELECT {COLUMNS} FROM eventstore_event WHERE event_id = ANY(%s)"  # noqa: S608
+_UNDER_ID = f"SELECT {COLUMNS} FROM eventstore_event WHERE event_id = %s"  # noqa: S608
+_KNOWN = "SELECT event_id FROM eventstore_event WHERE event_id = ANY(%s)"
+# Only data that may be the same is read: a batch of ids can stand for far more than it weighs. No
+# data is a NUL. A seek per id, as below.
+_STORED = """
+SELECT found.event_id, found.event_type, found.aggregate_id, found.aggregate_type,
+    CASE WHEN octet_length(found.data) = wanted.bytes THEN found.data END, ''::text,
+    found.stream, found.version, found.position, found.recorded_at, found.hash
+FROM unnest(%s::uuid[], %s::bigint[]) AS wanted (id, bytes) CROSS JOIN LATERAL (
+    SELECT * FROM eventstore_event WHERE event_id = wanted.id LIMIT 1
+) AS found
+"""
+_OTHER_DATA = "\x00"
 # A seek per aggregate: its last row alone is read, however long its history is.
 _TIPS = """
 SELECT tip.aggregate_id, tip.stream, tip.aggregate_type, tip.version
@@ -104,10 +116,36 @@ def advance(cursor: CursorWrapper, before: StreamHead, after: StreamHead) -> boo
     return cursor.rowcount == 1
 
 
-def stored_under(cursor: CursorWrapper, ids: Sequence[UUID]) -> dict[UUID, Event]:
-    """The events that the log has under any of these ids."""
-    cursor.execute(_UNDER_IDS, [list(ids)])
-    return {row[0]: _event(row) for row in cursor.fetchall()}
+def event_under(cursor: CursorWrapper, event_id: UUID) -> Event | None:
+    """The event that the log has under this id."""
+    cursor.execute(_UNDER_ID, [event_id])
+    row = cursor.fetchone()
+    return _event(row) if row else None
+
+
+def known(cursor: CursorWrapper, ids: Sequence[UUID]) -> set[UUID]:
+    """Those of these ids that the log has events under."""
+    cursor.execute(_KNOWN, [list(ids)])
+    return {id_ for (id_,) in cursor.fetchall()}
+
+
+def stored_under(cursor: CursorWrapper, events: Sequence[NewEvent]) -> dict[UUID, Event]:
+    """The events that the log has under the ids of these, to be compared with them: without their
+    metadata, and with data that no event has instead of data of another length.
+    """
+    there = known(cursor, [event.event_id for event in events])
+    repeated = [event for event in events if event.event_id in there]
+    stored: dict[UUID, Event] = {}
+    if not repeated:
+        return stored
+    lengths = [len(event.data.encode()) for event in repeated]
+    cursor.execute(_STORED, [[event.event_id for event in repeated], lengths])
+    for row in cursor.fetchall():
+        id_, *_, data = row[:5]
+        # An id that comes twice in a batch may come with data of two lengths.
+        if id_ not in stored or data is not None:
+            stored[id_] = _event([*row[:4], _OTHER_DATA if data is None else data, *row[5:]])
+    return stored
 
 
 def tips(cursor: CursorWrapper, aggregate_ids: Collection[str]) -> dict[str, AggregateTip]:

@@ -7,6 +7,7 @@ from functools import partial
 from uuid import UUID, uuid4
 
 from eventstore import statements
+from eventstore.client.appending import MAX_EVENTS_PER_AGGREGATE
 from eventstore.client.batching import Batcher
 from eventstore.client.errors import EventStoreError, InvalidEvent, UnknownStream
 from eventstore.client.events import DEFAULT_STREAM, Event, NewEvent, StreamHead
@@ -42,11 +43,19 @@ class SqlEventStore:
     Args:
         alias: of the database.
         on_commit: see `Commits`.
+        aggregate_events: that an aggregate may have.
     """
 
-    def __init__(self, alias: str = "eventstore", *, on_commit: Collection[Hook] = ()) -> None:
+    def __init__(
+        self,
+        alias: str = "eventstore",
+        *,
+        on_commit: Collection[Hook] = (),
+        aggregate_events: int = MAX_EVENTS_PER_AGGREGATE,
+    ) -> None:
         self.database = LogDatabase(alias)
         self.commits = Commits(on_commit)
+        self._aggregate_events = aggregate_events
         self._committers: dict[str, Committer] = {}
 
     def append(self, events: Sequence[NewEvent], expected_version: int | None = None) -> Appended:
@@ -93,10 +102,13 @@ class SqlEventStore:
         if found is None:
             # Only a stream that exists gets one, so that there are not more of them than streams.
             self.head(stream)
+            committer = StreamCommitter(
+                stream, self.database, self.commits, aggregate_events=self._aggregate_events
+            )
             found = self._committers.setdefault(
                 stream,
                 Batcher(
-                    StreamCommitter(stream, self.database, self.commits).commit,
+                    committer.commit,
                     batch_weight=BATCH_WEIGHT,
                     waiting_weight=WAITING_WEIGHT,
                     patience_seconds=PATIENCE_SECONDS,
@@ -126,8 +138,7 @@ class SqlEventStore:
 
     def read_event(self, event_id: UUID) -> Event | None:
         """See `EventStore.read_event`."""
-        found = self.database.read(partial(statements.stored_under, ids=[event_id]))
-        return found.get(event_id)
+        return self.database.read(partial(statements.event_under, event_id=event_id))
 
     def read_aggregate(self, aggregate_id: str, from_version: int = 1) -> list[Event]:
         """See `EventStore.read_aggregate`."""

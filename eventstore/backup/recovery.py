@@ -219,7 +219,7 @@ def take_id(database: LogDatabase, head: StreamHead, log_id: UUID) -> StreamHead
 
 def lost(database: LogDatabase, ids: Sequence[UUID]) -> set[UUID]:
     """Which of these events the log does not have."""
-    return set(ids) - database.read(partial(statements.stored_under, ids=ids)).keys()
+    return set(ids) - database.read(partial(statements.known, ids=ids))
 
 
 def first_position(database: LogDatabase, stream: str, aggregate_ids: Sequence[str]) -> int | None:

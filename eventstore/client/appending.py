@@ -9,11 +9,15 @@ from eventstore.client.errors import (
     EventIdConflict,
     EventStoreError,
     InvalidEvent,
+    TooManyEvents,
     VersionConflict,
 )
 from eventstore.client.events import Event, NewEvent, StreamHead
 from eventstore.client.hashing import event_hash
 from eventstore.client.port import Append, Appended
+
+# Reactions to each of its events take an aggregate whole: that work grows with the square.
+MAX_EVENTS_PER_AGGREGATE = 1_000
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ def plan(
     tips: Mapping[str, AggregateTip],
     head: StreamHead,
     now: datetime,
+    most: int | None = None,
 ) -> Plan:
     """Decide every append of a batch in turn, each seeing those before it.
 
@@ -51,6 +56,7 @@ def plan(
         tips: the aggregates of the batch that the log knows, by id.
         head: the head of the stream, locked by the caller.
         now: becomes `recorded_at` of the new events.
+        most: events that an aggregate may have; None: any number, for the log's own.
     """
     known, current = dict(stored), dict(tips)
     outcomes: list[Appended | EventStoreError] = []
@@ -58,7 +64,7 @@ def plan(
     position, tip = head.position, head.hash
     for append in appends:
         try:
-            events = _decide(append, known, current, position, tip, now)
+            events = _decide(append, known, current, position, tip, now, most)
         except EventStoreError as refusal:
             outcomes.append(refusal)
             continue
@@ -87,6 +93,7 @@ def _decide(
     position: int,
     previous: bytes,
     now: datetime,
+    most: int | None,
 ) -> list[Event]:
     """The stored events of a repeated append, or the new ones; raises what refuses it."""
     earlier = [known.get(event.event_id) for event in append.events]
@@ -103,6 +110,8 @@ def _decide(
             f"expected version {append.expected_version}, the aggregate is at {tip.version}",
             actual_version=tip.version,
         )
+    if most is not None and tip.version + len(append.events) > most:
+        raise TooManyEvents(f"the aggregate has {tip.version} events and may have {most}")
     events: list[Event] = []
     for offset, event in enumerate(append.events, start=1):
         events.append(_record(event, tip.version + offset, position + offset, previous, now))

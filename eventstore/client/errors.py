@@ -44,6 +44,10 @@ class VersionConflict(EventStoreError):
         self.actual_version = actual_version
 
 
+class TooManyEvents(EventStoreError):
+    """The aggregate would have, or has, more events than one may have; repeating won't help."""
+
+
 class EventIdConflict(EventStoreError):
     """An event with this id and other content is stored already."""
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
-from eventstore.client.appending import AggregateTip, plan
+from eventstore.client.appending import MAX_EVENTS_PER_AGGREGATE, AggregateTip, plan
 from eventstore.client.errors import EventStoreError, UnknownStream
 from eventstore.client.events import DEFAULT_STREAM, Event, NewEvent, StreamHead
 from eventstore.client.hashing import GENESIS
@@ -20,9 +20,19 @@ FOLLOW_POLL_SECONDS = 0.1
 
 
 class InMemoryEventStore:
-    """An `EventStore` that forgets everything with the process; safe to share between threads."""
+    """An `EventStore` that forgets everything with the process; safe to share between threads.
 
-    def __init__(self, streams: Sequence[str] = (DEFAULT_STREAM,)) -> None:
+    Args:
+        aggregate_events: that an aggregate may have.
+    """
+
+    def __init__(
+        self,
+        streams: Sequence[str] = (DEFAULT_STREAM,),
+        *,
+        aggregate_events: int = MAX_EVENTS_PER_AGGREGATE,
+    ) -> None:
+        self._aggregate_events = aggregate_events
         self._committed = threading.Condition()
         self._heads = {
             name: StreamHead(stream=name, log_id=uuid4(), position=0, hash=GENESIS)
@@ -58,6 +68,7 @@ class InMemoryEventStore:
             tips=self._tips(append.events[0].aggregate_id),
             head=head,
             now=datetime.now(UTC),
+            most=self._aggregate_events,
         )
         self._heads[head.stream] = decided.head
         for event in decided.events:

@@ -45,6 +45,7 @@ class EventStore(Protocol):
             InvalidEvent: malformed or too large, or the events are not of one aggregate.
             UnknownStream: the stream does not exist.
             VersionConflict: the aggregate is not at `expected_version`.
+            TooManyEvents: the aggregate would have more events than one may have.
             EventIdConflict: one of the ids is stored with other content, or only some are stored.
         """
         ...
@@ -56,7 +57,8 @@ class EventStore(Protocol):
     def read_aggregate(self, aggregate_id: str, from_version: int = 1) -> list[Event]:
         """The events of an aggregate by version; empty if there are none.
 
-        Meant for aggregates of a bounded life, such as an order.
+        A list: as long as one aggregate may become (`TooManyEvents`), or was before there was a
+        bound.
         """
         ...
 

@@ -12,6 +12,7 @@ from eventstore.client.errors import (
     InvalidEvent,
     Overloaded,
     ResultTooLarge,
+    TooManyEvents,
     Unavailable,
     UnknownStream,
     VersionConflict,
@@ -27,6 +28,7 @@ ACTUAL_VERSION = "actual-version"
 STATUS: dict[type[EventStoreError], grpc.StatusCode] = {
     VersionConflict: grpc.StatusCode.ABORTED,
     EventIdConflict: grpc.StatusCode.ALREADY_EXISTS,
+    TooManyEvents: grpc.StatusCode.FAILED_PRECONDITION,
     InvalidEvent: grpc.StatusCode.INVALID_ARGUMENT,
     UnknownStream: grpc.StatusCode.NOT_FOUND,
     Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -37,6 +39,7 @@ STATUS: dict[type[EventStoreError], grpc.StatusCode] = {
 ERRORS: dict[grpc.StatusCode, type[EventStoreError]] = {
     grpc.StatusCode.ABORTED: VersionConflict,
     grpc.StatusCode.ALREADY_EXISTS: EventIdConflict,
+    grpc.StatusCode.FAILED_PRECONDITION: TooManyEvents,
     grpc.StatusCode.INVALID_ARGUMENT: InvalidEvent,
     grpc.StatusCode.NOT_FOUND: UnknownStream,
     grpc.StatusCode.RESOURCE_EXHAUSTED: Overloaded,

@@ -26,10 +26,11 @@ from eventstore.publishing.agreement import (
     first_wanted,
     judge,
 )
+from eventstore.publishing.facts import LogReplaced
 from eventstore.publishing.pages import PageReader
 from eventstore.publishing.progress import WORTH_TELLING, Progress
 from eventstore.publishing.sending import NotAcknowledged, sending
-from eventstore.publishing.stuck import Patience, broker_stores
+from eventstore.publishing.stuck import Patience, broker_stores, remove_probe
 from eventstore.publishing.wire import Fenced, NotAccepted
 
 logger = logging.getLogger("eventstore.publisher")
@@ -65,6 +66,8 @@ class Feed:
     ) -> None:
         self.stream = pages.stream
         self.published = 0
+        # Of the event at `published`, so that the log is seen to go on from there; empty: unknown.
+        self._published_id = ""
         self.head = 0
         self.state = "waiting for NATS"
         self.news = asyncio.Event()
@@ -96,6 +99,7 @@ class Feed:
         self.news = asyncio.Event()  # One of this loop: the last one's may have failed.
         pause = Backoff(longest=STORE_PAUSE_SECONDS)
         fenced = False
+        await remove_probe(connection, self.stream)
         while True:
             raise_if_cancelled()
             before = self.published
@@ -122,6 +126,9 @@ class Feed:
                 raise
             except BrokerAway:
                 raise
+            except LogReplaced as problem:
+                self.tell(logging.ERROR, f"comparing the stream with the log again: {problem}")
+                await asyncio.sleep(pause.next())
             except self._pages.errors as problem:
                 self.tell(logging.WARNING, f"the log can't be read, trying again: {problem}")
                 await asyncio.sleep(pause.next())
@@ -138,7 +145,7 @@ class Feed:
             head = await self._pages.head()
             self.head = max(self.head, head.position)
             found = jetstream.figures(info) if info else None
-            verdict = judge(head, found, self._keep)
+            verdict, last_id = judge(head, found, self._keep), ""
             if isinstance(verdict, Compare):
                 tail = await jetstream.identities(
                     connection, self.stream, verdict.first, verdict.last
@@ -150,12 +157,13 @@ class Feed:
                 verdict = compare(head, tail, log)
                 if isinstance(verdict, Resume):
                     assert found is not None
+                    last_id = str(log[verdict.position])
                     verdict = enough(head, found, self._keep)
             match verdict:
                 case Resume(position):
                     assert info is not None
                     await jetstream.repair_settings(connection, info, self._replicas, self._keep)
-                    self.published = position
+                    self.published, self._published_id = position, last_id
                     return mended
                 case Refuse(reason):
                     raise Refused(reason)
@@ -213,14 +221,14 @@ class Feed:
     async def _publish(self, connection: Connection) -> None:
         """Publish what comes after `published`, then what is committed, without end."""
         progress = Progress(self.stream)
-        sent, last_id = self.published, ""
+        sent, last_id = self.published, self._published_id
         self._pages.begin()
         head = await self._pages.head()
         async with sending(connection, head) as sender:
             while True:
                 raise_if_cancelled()
                 self.news.clear()
-                if page := await self._pages.after(sent, self.head):
+                if page := await self._pages.after(sent, last_id, self.head):
                     if len(page) >= WORTH_TELLING // 2:
                         await progress.tell(sent, self._pages.head_position)
                     await sender.send(page)
@@ -237,14 +245,10 @@ class Feed:
                 await within(POLL_SECONDS, self.news)
                 if time.monotonic() - self._watched_at >= WATCH_SECONDS:
                     self._watched_at = time.monotonic()
-                    await self._watch(connection, head.log_id, last_id)
+                    await self._watch(connection, head.log_id)
 
-    async def _watch(self, connection: Connection, log_id: UUID, last_id: str) -> None:
-        """Raises if stream or log are not as they were left: nothing else would tell.
-
-        Args:
-            last_id: of the event that was published last; empty: the comparison saw to it.
-        """
+    async def _watch(self, connection: Connection, log_id: UUID) -> None:
+        """Raises if the stream is not as it was left, or the log another: nothing else tells."""
         info = await jetstream.find(connection, self.stream)
         if info is None:
             raise NotAccepted("the stream was deleted")
@@ -253,12 +257,6 @@ class Feed:
         head = await self._pages.head()
         if head.log_id != log_id or jetstream.figures(info).log_id != str(log_id):
             raise NotAccepted("it is another log, or another log's stream")
-        if head.position < self.published:
-            raise NotAccepted(f"the log ends at {head.position}, before its stream")
-        if last_id:
-            found = await self._pages.ids(self.published, self.published)
-            if str(found.get(self.published)) != last_id:
-                raise NotAccepted(f"the log has another event at {self.published} by now")
 
     async def _stand_by(self, connection: Connection) -> None:
         """Another publisher is at work: leave it alone until the stream stands still behind."""

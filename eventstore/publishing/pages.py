@@ -57,34 +57,38 @@ class PageReader:
         """The position of the log's last event."""
         return (await self.head()).position
 
-    async def after(self, position: int, heard: int = 0) -> list[Facts]:
+    async def after(self, position: int, event_id: str = "", heard: int = 0) -> list[Facts]:
         """The next events: at most a page of them, none at the end.
 
         What this process committed is handed over; the log is asked for the rest, when it is
         `heard` to be further, and now and then.
 
+        Args:
+            event_id: of the event at the position, as it was read before; empty: not looked at.
+
         Raises:
             DamagedLog: the next one is missing though there are later ones.
+            LogReplaced: the log has another event at the position by now, or none.
         """
-        if fresh := self.handover.take(position, PAGE_EVENTS):
+        if fresh := self.handover.take(position, event_id, PAGE_EVENTS):
             return list(map(facts_of, fresh))
         now = time.monotonic()
         at_end = self.handover.newest == position and heard <= position
         if at_end and now - self._looked_at < LOOK_SECONDS:
             return []
         self._looked_at = now
-        return await self._read(position + 1)
+        return await self._read(position + 1, event_id)
 
-    async def _read(self, first: int) -> list[Facts]:
+    async def _read(self, first: int, before: str) -> list[Facts]:
         page: list[Facts] = []
         ahead, self._ahead = self._ahead, None
         if ahead is not None and ahead[0] == first:
             page = await asyncio.wrap_future(ahead[1])
         # What was the end of the log when it was read ahead need not be it any more.
-        page = page or await self._call(partial(self._walk.page, first))
+        page = page or await self._call(partial(self._walk.page, first, before))
         if self._walk.goes_on_at:
             following = self._walk.goes_on_at
-            work = partial(_fresh, partial(self._walk.page, following))
+            work = partial(_fresh, partial(self._walk.page, following, page[-1].event_id))
             self._ahead = following, self._thread.submit(work)
         return page
 
@@ -112,11 +116,11 @@ class _Walk:
         # The position that is next, while a page was full; else 0.
         self.goes_on_at = 0
 
-    def page(self, first: int) -> list[Facts]:
-        """The events from the position `first` on, at most a page."""
+    def page(self, first: int, before: str) -> list[Facts]:
+        """The events from the position `first` on, after the one with the id `before`."""
         goes_on = self.goes_on_at == first
         if not goes_on:
-            self._events = read_facts(self._store, self._stream, first)
+            self._events = read_facts(self._store, self._stream, first, before)
         self.goes_on_at = 0  # Whatever happens now: begin anew, unless the page gets full.
         page: list[Facts] = []
         size = 0
@@ -129,7 +133,7 @@ class _Walk:
                 self.goes_on_at = event.position + 1
                 break
         # The end of an old walk may have been the end of the log when that was read, long ago.
-        return self.page(first) if goes_on and not page else page
+        return self.page(first, before) if goes_on and not page else page
 
 
 def _fresh(work: Callable[[], T]) -> T:

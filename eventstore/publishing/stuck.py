@@ -49,8 +49,7 @@ async def broker_stores(connection: Connection, stream: str, replicas: int) -> b
     A stream that was at work when the disk was full acknowledges nothing until it is made anew or
     the server is restarted; one that is made while the disk is full would be stuck as well.
     """
-    # No log's stream has a name like that.
-    name, subject = f"{stream}~probe", f"{SUBJECT}.{stream}.probe"
+    name, subject = _probe(stream), f"{SUBJECT}.{stream}.probe"
     try:
         await connection.js.add_stream(
             api.StreamConfig(
@@ -68,6 +67,16 @@ async def broker_stores(connection: Connection, stream: str, replicas: int) -> b
     except (nats.errors.TimeoutError, nats.js.errors.Error):
         return False
     finally:
-        with contextlib.suppress(nats.errors.Error):
-            await connection.js.delete_stream(name)
+        await remove_probe(connection, stream)
     return True
+
+
+async def remove_probe(connection: Connection, stream: str) -> None:
+    """Delete the probe, also one that was left by a publisher that did not come to its end."""
+    with contextlib.suppress(nats.errors.Error):
+        await connection.js.delete_stream(_probe(stream))
+
+
+def _probe(stream: str) -> str:
+    """No log's stream has a name like that."""
+    return f"{stream}~probe"

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
-from eventstore.client import EventStore, TransientError, UnknownSchemaVersion
+from eventstore.client import EventStore, TooManyEvents, TransientError, UnknownSchemaVersion
 from orders_site.ordering import saga_rows
 from orders_site.ordering.handlers import time_out
 from orders_site.ordering.messages import MalformedEvent
@@ -60,7 +60,7 @@ def _time_out(order_id: str, store: EventStore, now: datetime) -> bool:
         time_out(order_id, store=store, now=now)
     except _AWAY:
         raise
-    except (MalformedEvent, UnknownSchemaVersion) as unreadable:
+    except (MalformedEvent, TooManyEvents, UnknownSchemaVersion) as unreadable:
         # Its messages are parked, with the traceback.
         log.warning("Order %s can't be timed out: %s", order_id, unreadable)
         return False

@@ -118,8 +118,8 @@ def test_publishes_whose_answers_are_lost_are_on_the_stream_once(
         publisher = Publisher(log, streams=["ORDERS"], nats_url=url, refused_seconds=0.3)
         publisher.start()
         try:
-            for _ in range(pages):
-                for event in new_events(chaos.dice.randrange(1, 300), "order-1"):
+            for page in range(pages):
+                for event in new_events(chaos.dice.randrange(1, 300), f"order-{page}"):
                     log.append([event])
                 publisher.wake("ORDERS", log.head().position)
                 eventually(lambda: mirror.state(broker.url)[1] == log.head().position, 60)

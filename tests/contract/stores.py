@@ -13,11 +13,13 @@ from eventstore.server import EventStoreServer
 from eventstore.store import SqlEventStore
 
 STREAMS = ("ORDERS", "OTHER")
+# Of an aggregate; longer than what comes in one reply.
+MOST_EVENTS = 2_500
 
 
 @contextmanager
 def memory() -> Iterator[EventStore]:
-    yield InMemoryEventStore(STREAMS)
+    yield InMemoryEventStore(STREAMS, aggregate_events=MOST_EVENTS)
 
 
 @contextmanager
@@ -27,7 +29,7 @@ def sql(level: IsolationLevel = IsolationLevel.READ_COMMITTED) -> Iterator[SqlEv
     before = options["isolation_level"]
     connections["eventstore"].close()
     options["isolation_level"] = level
-    store = SqlEventStore()
+    store = SqlEventStore(aggregate_events=MOST_EVENTS)
     for stream in STREAMS:
         store.create_stream(stream)
     try:

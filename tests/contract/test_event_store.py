@@ -19,12 +19,13 @@ from eventstore.client import (
     EventIdConflict,
     EventStore,
     InvalidEvent,
+    TooManyEvents,
     UnknownStream,
     VersionConflict,
 )
 from eventstore.client.events import Event
 from eventstore.client.hashing import GENESIS, event_hash
-from eventstore.client.validation import MAX_VERSION
+from eventstore.client.validation import MAX_EVENTS_PER_APPEND, MAX_VERSION
 from tests.contract import stores
 from tests.contract.new_events import INVALID, new_event, new_events
 from tests.together import eventually, together
@@ -149,6 +150,43 @@ def test_a_new_aggregate_has_the_actual_version_zero(store):
     with pytest.raises(VersionConflict) as refusal:
         store.append([new_event("a")], expected_version=1)
     assert refusal.value.actual_version == 0
+
+
+# -- The bound on an aggregate's events
+
+
+def fill(store: EventStore, aggregate_id: str, count: int) -> None:
+    while count:
+        part = min(count, MAX_EVENTS_PER_APPEND)
+        store.append(new_events(part, aggregate_id))
+        count -= part
+
+
+def test_what_would_make_an_aggregate_too_long_is_refused_whole(store):
+    fill(store, "a", stores.MOST_EVENTS - 1)
+
+    with pytest.raises(TooManyEvents):
+        store.append(new_events(2, "a"))
+    assert store.head().position == stores.MOST_EVENTS - 1
+    assert store.append([new_event("a")]).versions == (stores.MOST_EVENTS,)
+    with pytest.raises(TooManyEvents):
+        store.append([new_event("a")], stores.MOST_EVENTS)
+
+
+def test_a_full_aggregate_answers_repeated_and_conflicting_appends_as_any_other(store):
+    first = store.append(begun := [new_event("a")])
+    fill(store, "a", stores.MOST_EVENTS - 1)
+
+    assert store.append(begun) == first
+    with pytest.raises(VersionConflict):
+        store.append([new_event("a")], stores.MOST_EVENTS - 1)
+
+
+def test_a_full_aggregate_leaves_the_rest_of_a_batch_alone(store):
+    fill(store, "a", stores.MOST_EVENTS)
+
+    outcomes = store.append_batch([Append(events=[new_event(id_)]) for id_ in "bac"])
+    assert [type(outcome) for outcome in outcomes] == [Appended, TooManyEvents, Appended]
 
 
 # -- Idempotence
@@ -411,8 +449,7 @@ def test_an_aggregate_is_read_from_a_version_on(store):
 
 
 def test_a_long_history_is_read_whole(store):
-    for _ in range(3):
-        store.append(new_events(700, "a"))
+    fill(store, "a", 2_100)
 
     assert [event.version for event in store.read_aggregate("a")] == list(range(1, 2101))
 

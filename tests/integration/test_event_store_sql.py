@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import Any
@@ -13,7 +14,13 @@ from django.db import DatabaseError, OperationalError, connections
 from psycopg import IsolationLevel, errors
 
 from eventstore import statements
-from eventstore.client import Append, Appended, Unavailable, VersionConflict
+from eventstore.client import (
+    Append,
+    Appended,
+    EventIdConflict,
+    Unavailable,
+    VersionConflict,
+)
 from eventstore.models import StoredEvent, StreamHead
 from eventstore.publishing import facts
 from eventstore.store import SqlEventStore
@@ -133,7 +140,8 @@ def test_a_stream_is_created_once(store):
 @pytest.mark.parametrize(
     "statement",
     [
-        *(statements._UNDER_IDS, statements._TIPS, statements._OF_STREAM),
+        *(statements._UNDER_ID, statements._KNOWN, statements._STORED),
+        *(statements._TIPS, statements._OF_STREAM),
         *(statements._OF_AGGREGATES, statements._APPEND_AT_HEAD, statements._APPEND_ONE_AT_HEAD),
         facts._OF_STREAM,
     ],
@@ -147,6 +155,34 @@ def test_no_statement_scans_the_log_whenever_it_was_planned(store, statement):
         plan = "\n".join(row[0] for row in cursor.fetchall())
     assert "on eventstore_event" in plan
     assert "Seq Scan on eventstore_event" not in plan
+
+
+# -- Ids that are stored already
+
+
+def test_of_an_event_whose_id_comes_again_no_other_data_is_read(store):
+    large = [new_event(str(n), data='"' + "x" * 200_000 + '"') for n in range(5)]
+    store.append_batch([Append(events=[event]) for event in large])
+    again = [replace(event, data="{}") for event in large]
+
+    outcomes = store.append_batch([Append(events=[event]) for event in again])
+    assert [type(outcome) for outcome in outcomes] == [EventIdConflict] * 5
+    with connections["eventstore"].cursor() as cursor:
+        found = statements.stored_under(cursor, again)
+        assert sum(len(event.data) for event in found.values()) == 5
+
+
+@pytest.mark.parametrize("data", ["{}", '{"é": 1}', '{"a": 2}', ""])
+def test_an_id_that_comes_twice_in_a_batch_is_compared_each_time(store, data):
+    event = new_event("a", data=data)
+    first = store.append([event])
+    other = replace(event, data='{"amount": "26.00"}')
+
+    for batch in ([event, other], [other, event]):
+        outcomes = store.append_batch([Append(events=[each]) for each in batch])
+        expected = [Appended if each is event else EventIdConflict for each in batch]
+        assert [type(outcome) for outcome in outcomes] == expected
+        assert outcomes[batch.index(event)] == first
 
 
 # -- Aborted transactions

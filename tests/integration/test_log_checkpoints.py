@@ -1,5 +1,6 @@
 """Signed checkpoints: signing them, and what they give away that the database alone can't."""
 
+import errno
 import os
 import stat
 import subprocess
@@ -293,3 +294,38 @@ def test_a_key_is_made_once_where_the_settings_say(settings, tmp_path) -> None:
     assert made.stat().st_mode & 0o777 == 0o600
     call_command("sign_checkpoint", "--create-key", stdout=StringIO())
     assert made.read_bytes() == first
+
+
+class Full(StringIO):
+    """A file on a disk that has no room."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@database
+@pytest.mark.parametrize(
+    "command",
+    [
+        "verify_log",
+        "sign_checkpoint",
+        "sign_checkpoint --create-key",
+        "import_log --check",
+        "export",
+    ],
+)
+def test_output_that_finds_no_room_is_not_taken_for_a_file_that_the_command_works_on(
+    store, tmp_path, command: str
+) -> None:
+    """`manage.py` says it in a line, as for every command."""
+    archive = str(tmp_path / "orders.jsonl.gz")
+    if command != "sign_checkpoint --create-key":
+        call_command("sign_checkpoint", "--create-key", stdout=StringIO())
+    if command == "import_log --check":
+        call_command("export_log", archive, stdout=StringIO(), stderr=StringIO())
+    arguments = {
+        "import_log --check": ["import_log", archive, "--check"],
+        "export": ["export_log", archive],
+    }.get(command, command.split())
+    with pytest.raises(OSError, match="No space left"):
+        call_command(*arguments, stdout=Full(), stderr=StringIO())

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from nats.js import api
 
 from eventstore.client import Unavailable
 from eventstore.client.memory import InMemoryEventStore
@@ -173,6 +174,18 @@ def test_a_hole_in_the_stream_is_filled(
     published(broker, log)
 
 
+def test_a_probe_that_a_killed_publisher_left_is_removed(
+    broker: Broker, log: InMemoryEventStore, publish: Publish
+) -> None:
+    left = api.StreamConfig(name=f"{STREAM}~probe", subjects=["eventstore.committed.ORDERS.probe"])
+    broker.js(lambda js: js.add_stream(left))
+    fill(log, 3)
+    publish()
+    published(broker, log)
+    names = [info.config.name for info in broker.js(lambda js: js.streams_info())]
+    assert names == [STREAM]
+
+
 def test_limits_that_somebody_set_are_taken_back(
     broker: Broker, log: InMemoryEventStore, publish: Publish
 ) -> None:
@@ -188,7 +201,7 @@ def test_given_nats_is_killed_while_publishing_then_nothing_is_lost_or_doubled(
     broker: Broker, log: InMemoryEventStore, publish: Publish, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    fill(log, 20_000)
+    fill(log, 20_000, orders=100)
     publisher = publish()
     eventually(lambda: publisher.status()[0].published > 500)
     broker.kill()
@@ -215,7 +228,7 @@ def test_given_nats_comes_later_then_the_publisher_waited_for_it(
 def test_given_a_frozen_nats_then_stopping_does_not_wait_for_it(
     broker: Broker, log: InMemoryEventStore, publish: Publish
 ) -> None:
-    fill(log, 20_000)
+    fill(log, 20_000, orders=100)
     publisher = publish()
     eventually(lambda: publisher.status()[0].published > 500)
     broker.pause()

@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from eventstore.client.errors import UnknownSchemaVersion
+from eventstore.client.errors import TooManyEvents, UnknownSchemaVersion
 from eventstore.client.events import Event
 from eventstore.client.models import ParkedMessage
 from eventstore.client.outages import run_through_conflicts
@@ -139,7 +139,7 @@ class Parking:
             elif row.state in (State.PARKED, State.RETRY):
                 return row
             row.attempts = 1 if row.state in CLOSED else row.attempts + 1
-            hopeless = isinstance(error, UnknownSchemaVersion)
+            hopeless = isinstance(error, UnknownSchemaVersion | TooManyEvents)
             row.state = (
                 State.PARKED if hopeless or row.attempts >= self._attempts else State.FAILING
             )

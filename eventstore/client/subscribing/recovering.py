@@ -2,8 +2,10 @@
 are reset, and its subscriptions go back to before the orders that they belong to.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -17,6 +19,8 @@ from eventstore.client.port import EventStore
 from eventstore.client.subscribing.parking import OPEN
 
 PAGE = 200
+# Of histories that are held at a time.
+PORTION_CHARACTERS = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,23 +130,23 @@ def _reset_rows(
     walked = rows.model._default_manager.using(database).order_by("pk")
     page = list(walked[:PAGE])
     while page:
-        histories = _histories(recovered.store, [getattr(row, rows.aggregate) for row in page])
+        for portion, histories in _portions(recovered.store, page, rows.aggregate):
 
-        def reset(page: Sequence[Any] = page, histories: Any = histories) -> list[Reset]:
-            with transaction.atomic(using=database):
-                done = []
-                for row in page:
-                    history = histories[getattr(row, rows.aggregate)]
-                    what = rows.reset(row, history, _is_kept(row, history, recovered.kept))
-                    if what:
-                        done.append(Reset(getattr(row, rows.aggregate), what))
-                firsts = [histories[each.aggregate_id][:1] for each in done]
-                positions = [event.position for first in firsts for event in first]
-                if positions:
-                    rewind(recovered, database, checkpoints, min(positions) - 1)
-                return done
+            def reset(portion: Sequence[Any] = portion, histories: Any = histories) -> list[Reset]:
+                with transaction.atomic(using=database):
+                    done = []
+                    for row in portion:
+                        history = histories[getattr(row, rows.aggregate)]
+                        what = rows.reset(row, history, _is_kept(row, history, recovered.kept))
+                        if what:
+                            done.append(Reset(getattr(row, rows.aggregate), what))
+                    firsts = [histories[each.aggregate_id][:1] for each in done]
+                    positions = [event.position for first in firsts for event in first]
+                    if positions:
+                        rewind(recovered, database, checkpoints, min(positions) - 1)
+                    return done
 
-        yield from run_through_conflicts(reset)
+            yield from run_through_conflicts(reset)
         yield len(page)
         page = list(walked.filter(pk__gt=page[-1].pk)[:PAGE])
 
@@ -154,8 +158,24 @@ def _is_kept(row: Row, history: Sequence[Event], kept: int) -> bool:
     return row.version <= len(history) and history[row.version - 1].position <= kept
 
 
-def _histories(store: EventStore, ids: Sequence[str]) -> dict[str, list[Event]]:
-    histories: dict[str, list[Event]] = {id_: [] for id_ in ids}
-    for event in store.read_many([(id_, 1) for id_ in histories]):
-        histories[event.aggregate_id].append(event)
-    return histories
+def _portions(
+    store: EventStore, page: Sequence[Any], aggregate: str
+) -> Iterator[tuple[list[Any], Mapping[str, list[Event]]]]:
+    """The rows of a page, in turn, with their histories: as many as do well in memory together."""
+    left: dict[str, list[Any]] = {}
+    for row in page:
+        left.setdefault(getattr(row, aggregate), []).append(row)
+    order = list(left)
+    histories: dict[str, list[Event]] = defaultdict(list)
+    size = taken = 0
+    for id_, events in groupby(
+        store.read_many([(id_, 1) for id_ in order]), lambda event: event.aggregate_id
+    ):
+        histories[id_] = list(events)
+        size += sum(len(event.data) + len(event.metadata) for event in histories[id_])
+        if size >= PORTION_CHARACTERS:
+            end = order.index(id_) + 1
+            yield [row for each in order[taken:end] for row in left[each]], histories
+            histories, size, taken = defaultdict(list), 0, end
+    if taken < len(order):
+        yield [row for each in order[taken:] for row in left[each]], histories

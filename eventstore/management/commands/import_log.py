@@ -39,12 +39,10 @@ class Command(BaseCommand):
                 f"log {archived.log_id} ({archived.stream}) up to {archived.position:,}, whose "
                 f"hash is {archived.hash.hex()}"
             )
-            if options["check"]:
-                self.stdout.write(f"{path} is right: it has {holds}")
-                return
-            meter = Meter(sys.stderr, archived.position)
-            load(LogDatabase("eventstore"), path, archived, meter.show)
-            meter.clear()
+            if not options["check"]:
+                meter = Meter(sys.stderr, archived.position)
+                load(LogDatabase("eventstore"), path, archived, meter.show)
+                meter.clear()
         except KeyboardInterrupt:
             raise CommandError(
                 "stopped; run it again, it goes on", returncode=arguments.INTERRUPTED
@@ -58,4 +56,5 @@ class Command(BaseCommand):
         except DatabaseError as error:
             text = str(error).strip().partition("\n")[0]
             raise CommandError(f"the database refuses: {text}") from error
-        self.stdout.write(f"imported {holds}")
+        check = options["check"]
+        self.stdout.write(f"{path} is right: it has {holds}" if check else f"imported {holds}")

@@ -32,20 +32,25 @@ class Command(BaseCommand):
 
     def _create_key(self) -> None:
         try:
-            self.stdout.write(f"The key is in {create_key()}")
+            path = create_key()
         except OSError as error:
             raise CommandError(f"the key can't be written: {error}") from error
+        self.stdout.write(f"The key is in {path}")
 
     def _sign(self) -> None:
+        signed: list[str] = []
         try:
             signer = Signer.from_settings(event_store())
             for stream in settings.EVENTSTORE_STREAMS:
                 done = signer.sign(stream)
                 place = f"position {done.position} in {signer.file(stream).path}" if done else ""
-                self.stdout.write(f"{stream}: {place or 'nothing new since the last checkpoint'}")
+                signed.append(f"{stream}: {place or 'nothing new since the last checkpoint'}")
         except (KeyUnusable, LogContradicts) as problem:
             raise CommandError(str(problem)) from None
         except (EventStoreError, TransientError) as error:
             raise CommandError(f"the log can't be read: {error}") from error
         except OSError as error:
             raise CommandError(f"the checkpoint can't be written: {error}") from error
+        finally:
+            for line in signed:
+                self.stdout.write(line)

@@ -1,5 +1,6 @@
 """Verifies the log: its order, its chain of hashes, its head, its signed checkpoints."""
 
+import errno
 import json
 import sys
 import time
@@ -71,6 +72,8 @@ class Command(BaseCommand):
         except (EventStoreError, TransientError) as error:
             raise CommandError(f"the log can't be read: {error}") from error
         except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EPIPE):
+                raise  # our output finds no room, or no reader
             raise CommandError(f"the signed checkpoints can't be read: {error}") from error
         found = sum(report.found for report in reports)
         last = max((report.last for report in reports), default=0)
