@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from django.db import transaction
 
+from eventstore.client.fibers import aside
 from eventstore.client.outages import run_through_conflicts
 
 Result = TypeVar("Result")
@@ -24,4 +25,4 @@ def committed(alias: str, work: Callable[[], Result]) -> Result:
         with transaction.atomic(using=alias, durable=True):
             return work()
 
-    return run_through_conflicts(once)
+    return aside(lambda: run_through_conflicts(once))

@@ -1,10 +1,11 @@
-"""Gathers what threads ask for at the same moment, so that one call does it for all of them."""
+"""Gathers what threads or fibers ask for at the same moment, so that one call does it for all."""
 
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
+from eventstore.client import fibers
 from eventstore.client.errors import Overloaded
 
 # With two batches of this size under way a third gathers: none runs out of work, and no two small
@@ -21,7 +22,8 @@ class Batcher(Generic[Item, Result]):
     """Does items in batches, without a thread of its own and without waiting for company.
 
     A caller that finds nobody at work does its item at once. Those who come meanwhile wait; when
-    the work is done, the first of them does what has gathered, all in one go.
+    the work is done, the first of them does what has gathered, all in one go. A fiber waits until
+    the other fibers of its thread do.
 
     Args:
         work: from items to their results, in the same order. What it raises, every caller of
@@ -65,6 +67,9 @@ class Batcher(Generic[Item, Result]):
             Overloaded: too much is waiting, or it waited too long; the item was not begun.
         """
         entry: _Entry[Item, Result] = _Entry(item, weight)
+        if (company := fibers.current()) is not None:
+            company.gather(self._do_gathered, entry)
+            return entry.outcome()
         with self._mutex:
             if self._queue and self._waiting + weight > self._waiting_weight:
                 raise Overloaded
@@ -76,6 +81,13 @@ class Batcher(Generic[Item, Result]):
         if entry.leads or self._leads_after_waiting(entry):
             self._lead(entry)
         return entry.outcome()
+
+    def _do_gathered(self, entries: "Sequence[_Entry[Item, Result]]") -> None:
+        """Do what fibers ask for, in as few batches as its weight allows."""
+        left = deque(entries)
+        while left:
+            batch, _ = self._fill([left.popleft()], left)
+            self._work_for(batch)
 
     def _leads_after_waiting(self, entry: "_Entry[Item, Result]") -> bool:
         """Wait until the item is done (False) or its caller is to do the next batch (True)."""
@@ -94,6 +106,23 @@ class Batcher(Generic[Item, Result]):
         """Do one batch and hand over to whoever waits by then."""
         with self._mutex:
             batch = self._take(leader)
+        self._work_for(batch)
+        with self._mutex:
+            self._at_work -= 1
+            self._inside -= len(batch)
+            remembered = self._callers - self._callers // FORGOTTEN - 1
+            self._callers = max(self._inside, remembered)
+            following = self._queue[0] if self._queue and not self._taking else None
+            if following is not None:
+                self._let_begin(following)
+        # The next batch begins before this one's callers are told.
+        if following is not None and following.leads:
+            following.wake()
+        for entry in batch:
+            entry.wake()
+
+    def _work_for(self, batch: "Sequence[_Entry[Item, Result]]") -> None:
+        """Give each its result, or what the work raised."""
         try:
             results = self._work([entry.item for entry in batch])
             for entry, result in zip(batch, results, strict=True):
@@ -101,20 +130,6 @@ class Batcher(Generic[Item, Result]):
         except BaseException as error:
             for entry in batch:
                 entry.error = error
-        finally:
-            with self._mutex:
-                self._at_work -= 1
-                self._inside -= len(batch)
-                remembered = self._callers - self._callers // FORGOTTEN - 1
-                self._callers = max(self._inside, remembered)
-                following = self._queue[0] if self._queue and not self._taking else None
-                if following is not None:
-                    self._let_begin(following)
-            # The next batch begins before this one's callers are told.
-            if following is not None and following.leads:
-                following.wake()
-            for entry in batch:
-                entry.wake()
 
     def _let_begin(self, entry: "_Entry[Item, Result]") -> None:
         """Have the caller do a batch, if one more is to be done now."""
@@ -131,12 +146,19 @@ class Batcher(Generic[Item, Result]):
     def _take(self, leader: "_Entry[Item, Result]") -> "list[_Entry[Item, Result]]":
         self._taking = False
         self._queue.remove(leader)
-        batch, weight = [leader], leader.weight
-        while self._queue and weight + self._queue[0].weight <= self._batch_weight:
-            batch.append(self._queue.popleft())
-            weight += batch[-1].weight
+        batch, weight = self._fill([leader], self._queue)
         self._waiting -= weight
         return batch
+
+    def _fill(
+        self, batch: "list[_Entry[Item, Result]]", queue: "deque[_Entry[Item, Result]]"
+    ) -> "tuple[list[_Entry[Item, Result]], int]":
+        """The batch with what may join it from the queue, and its weight."""
+        weight = batch[0].weight
+        while queue and weight + queue[0].weight <= self._batch_weight:
+            batch.append(queue.popleft())
+            weight += batch[-1].weight
+        return batch, weight
 
 
 class _Entry(Generic[Item, Result]):

@@ -4,9 +4,11 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from eventstore.client.errors import EventIdConflict, VersionConflict
 from eventstore.client.events import Event, NewEvent
+from eventstore.client.fibers import aside
 from eventstore.client.port import EventStore
 
 ATTEMPTS = 12
@@ -74,4 +76,5 @@ def execute(
 
 def _pause(attempt: int) -> None:
     longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**attempt)
-    time.sleep(random.uniform(0, longest))  # noqa: S311 - jitter, not a secret
+    seconds = random.uniform(0, longest)  # noqa: S311 - jitter, not a secret
+    aside(partial(time.sleep, seconds))

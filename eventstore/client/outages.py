@@ -3,11 +3,13 @@
 import random
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TypeVar
 
 from django.db import Error, IntegrityError, InterfaceError, OperationalError
 
 from eventstore.client.errors import RetryLater, TransientError
+from eventstore.client.fibers import aside
 
 T = TypeVar("T")
 
@@ -51,7 +53,8 @@ def run_through_conflicts(work: Callable[[], T]) -> T:
             if not is_conflict(error):
                 raise
         longest = min(LONGEST_PAUSE_SECONDS, 0.01 * 2**attempt)
-        time.sleep(random.uniform(0, longest))  # noqa: S311 - jitter, not a secret
+        seconds = random.uniform(0, longest)  # noqa: S311 - jitter, not a secret
+        aside(partial(time.sleep, seconds))
     return work()
 
 

@@ -4,6 +4,7 @@ thread, acknowledges them last, and keeps the checkpoint.
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -64,6 +65,9 @@ def run(subscription: Subscription, *, once: bool = False) -> None:
     Raises:
         SubscriptionRefused: a person has to decide something first.
     """
+    # What is loaded by now stays: to look all of it through for garbage holds up what has come.
+    gc.collect()
+    gc.freeze()
     if not Subscriber(subscription, once=once).run():
         # A database or gateway that is frozen holds the thread up, which would keep the process
         # alive. What it was doing is not acknowledged and comes again.
@@ -90,7 +94,10 @@ class Subscriber:
             attempts=settings.SUBSCRIPTION_ATTEMPTS,
             stopping=self._stopping.is_set,
             threads=settings.SUBSCRIPTION_THREADS,
+            on_news=self._go_on,
         )
+        self._interrupt: Callable[[], None] = lambda: None
+        self._told_at = 0.0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=subscription.worker)
         self._batch = settings.SUBSCRIPTION_BATCH
         self._pace = PROJECTOR_PACE_SECONDS
@@ -164,6 +171,7 @@ class Subscriber:
                     directly=True,
                 )
             )
+            self._interrupt = puller.interrupt
             stack.enter_context(beside(self._stop.wait(), puller.interrupt))
             lost = stack.enter_context(beside(connection.raise_when_lost(), puller.interrupt))
             hand = Hand(connection)
@@ -186,33 +194,34 @@ class Subscriber:
             hand.add(messages)
             if lost.done():
                 lost.result()
-            if messages and not self._stopping.is_set():
+            if (messages or self._desk.has_news) and not self._stopping.is_set():
                 full = len(messages) >= self._batch
                 next_fetch = 0.0 if full else time.monotonic() + self._pace
                 await self._work(hand, puller)
+            if self._desk.unfinished:
+                await self._still_working(hand, puller)
             if self._report.is_due():
                 puller.hear()
                 await self._unless_stopped(self._in_thread(self._desk.retry))
                 await self._unless_stopped(self._report.tick(connection, binding, self._in_thread))
                 if self._once and self._report.behind == 0:
                     return True
+        if self._desk.unfinished:
+            await self._work(hand, puller)
         return True
 
     async def _work(self, hand: Hand, puller: Puller) -> None:
         """Have the thread work on what is in hand; what it leaves is given back."""
-        deliveries = hand.deliveries
+        deliveries = hand.deliveries(but=self._desk.unfinished)
         job = asyncio.ensure_future(
             self._in_thread(lambda: self._desk.handle(deliveries, hand.settle))
         )
-        told = time.monotonic()
         while not job.done() and not self._out_of_patience():
             await asyncio.wait([job], timeout=SETTLE_SECONDS)
             await hand.send_settled()
             if not job.done():
                 puller.hear()
-            if time.monotonic() - told > ACK_WAIT_SECONDS / 3:
-                told = time.monotonic()
-                await hand.still_working(puller.waiting())
+            await self._still_working(hand, puller)
         if not job.done():
             job.cancel()
             return
@@ -221,8 +230,20 @@ class Subscriber:
         except Exception:
             await hand.give_back(self._pause.upcoming)
             raise
-        await hand.give_back(0)
+        await hand.give_back(0, but=self._desk.unfinished)
         self._pause.reset()
+
+    async def _still_working(self, hand: Hand, puller: Puller) -> None:
+        """Now and then, keep the broker from delivering again what is in hand."""
+        if time.monotonic() - self._told_at > ACK_WAIT_SECONDS / 4:
+            self._told_at = time.monotonic()
+            await hand.still_working(puller.waiting())
+
+    def _go_on(self) -> None:
+        """What was left unfinished could go on; from any thread."""
+        with contextlib.suppress(RuntimeError):
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._interrupt)
 
     def _out_of_patience(self) -> bool:
         stopped = self._stopped_at

@@ -36,7 +36,8 @@ class Reactor:
 
     `reactions`: event type -> function, called as `reaction(event, store=store)` with the event
     read from the log. It appends idempotently (its event ids come from the cause), so that it may
-    run any number of times; for different aggregates it runs in several threads at once.
+    run any number of times. Reactions to different aggregates are fibers of one thread: what takes
+    long and is not gathered, they do `aside` (fibers.py).
     """
 
     reactions: Mapping[str, Callable[..., None]]

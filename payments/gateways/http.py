@@ -4,9 +4,11 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any, Self
 from urllib.parse import urlencode
 
+from eventstore.client.fibers import aside
 from payments.gateways.exchanges import Exchanges, HttpExchanges, NoReply, Reply
 from payments.gateways.port import (
     Charge,
@@ -124,7 +126,9 @@ class HttpGateway:
         self, method: str, target: str, headers: Mapping[str, str], body: bytes | None
     ) -> dict[str, Any]:
         try:
-            reply = self._exchanges.ask(method, target, {**self._headers, **headers}, body)
+            reply = aside(
+                partial(self._exchanges.ask, method, target, {**self._headers, **headers}, body)
+            )
         except NoReply as silence:
             raise GatewayUnavailable(str(silence)) from silence
         document = _document(reply)

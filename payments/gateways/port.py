@@ -3,7 +3,8 @@
 The rule of this port: an adapter never says "failed" without knowing. `PaymentDeclined` is
 knowledge: no money moved under this key, and none will. `GatewayRejectedRequest` is knowledge: this
 request moved nothing. `GatewayUnavailable` is the lack of it: money may or may not have moved, and
-the way to find out is to ask again with the SAME key.
+the way to find out is to ask again with the SAME key. It waits for its provider `aside`, since the
+reactions to other orders go on meanwhile.
 """
 
 from collections.abc import Sequence

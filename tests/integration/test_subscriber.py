@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from eventstore.client.events import Event
+from eventstore.client.fibers import aside
 from eventstore.client.memory import InMemoryEventStore
 from eventstore.client.subscription import Reactor
 from eventstore.publisher import Publisher
@@ -111,3 +112,47 @@ def two_filters(broker: Broker) -> list[str]:
     config = broker.js(lambda js: js.consumer_info(STREAM, NAME)).config
     filters = config.filter_subjects or []
     return filters if len(filters) == 2 else []
+
+
+def test_a_reaction_that_waits_for_long_holds_up_no_later_ones(
+    log: InMemoryEventStore, publisher: Publisher, subscribe: Subscribe, broker: Broker
+) -> None:
+    may_come = threading.Event()
+
+    def wait(event: Event) -> None:
+        if event.aggregate_id.startswith("slow"):
+            aside(lambda: may_come.wait(30))
+
+    reactions = Reactions(wait)
+    subscribe(Reactor({"order-created": reactions}))
+    for number in range(3):
+        log.append([new_event(f"slow-{number}")])
+        log.append([new_event(f"quick-{number}")])
+        eventually(lambda number=number: (f"quick-{number}", 1) in reactions.versions)
+    assert not any(id_.startswith("slow") for id_, _ in reactions.versions)
+    eventually(lambda: broker.js(lambda js: js.consumer_info(STREAM, NAME)).num_ack_pending == 3)
+    may_come.set()
+    eventually(lambda: settled(broker))
+    assert sorted(reactions.versions) == sorted(
+        (f"{kind}-{number}", 1) for kind in ("quick", "slow") for number in range(3)
+    )
+
+
+def test_a_worker_that_is_stopped_finishes_what_waits_for_somebody(
+    log: InMemoryEventStore, publisher: Publisher, subscribe: Subscribe, broker: Broker
+) -> None:
+    asked, may_come = threading.Event(), threading.Event()
+
+    def wait(event: Event) -> None:
+        asked.set()
+        aside(lambda: may_come.wait(30))
+
+    reactions = Reactions(wait)
+    worker = subscribe(Reactor({"order-created": reactions}))
+    log.append([new_event("a")])
+    assert asked.wait(15)
+    threading.Timer(0.5, may_come.set).start()
+    worker.stop()
+    assert worker.ended
+    assert reactions.versions == [("a", 1)]
+    eventually(lambda: settled(broker))

@@ -1,10 +1,12 @@
 """The commands around publisher and subscriber, as processes see them."""
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from io import StringIO
 from typing import Any
 from uuid import uuid4
@@ -44,10 +46,11 @@ class Subscribe(SubscribeCommand):
 
 
 @pytest.fixture
-def command() -> Subscribe:
+def command() -> Iterator[Subscribe]:
     command = Subscribe(stdout=StringIO())
     command.log, command.ledger = InMemoryEventStore(), Ledger()
-    return command
+    yield command
+    gc.unfreeze()
 
 
 @pytest.fixture
@@ -69,6 +72,15 @@ def test_a_subscribe_command_works_on_what_is_there(command: Subscribe, broker: 
     call_command(command, once=True, worker="store-1")
     assert command.ledger.applied == {"order-1": 5}
     assert command.worker == "store-1"
+
+
+@pytest.mark.django_db(databases=["payments"], transaction=True)
+def test_a_worker_does_not_pause_to_look_for_garbage_in_what_is_loaded(
+    command: Subscribe, broker: Broker
+) -> None:
+    publish(command.log, broker)
+    call_command(command, once=True)
+    assert len(gc.get_objects()) < gc.get_freeze_count()
 
 
 @pytest.mark.django_db(databases=["payments"], transaction=True)

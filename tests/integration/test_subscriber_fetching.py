@@ -65,11 +65,11 @@ def test_what_is_settled_is_told_at_once_and_the_rest_given_back(
 
     async def work(connection: Connection, puller: Puller) -> None:
         hand, pending = Hand(connection), unacknowledged(broker)
-        while len(hand.deliveries) < 20:
+        while len(hand.deliveries()) < 20:
             hand.add(await puller.take(20, 5))
-        first, second, *others = hand.deliveries
-        assert not any(delivery.redelivered for delivery in hand.deliveries)
-        assert [delivery.sequence for delivery in hand.deliveries] == list(range(1, 21))
+        first, second, *others = hand.deliveries()
+        assert not any(delivery.redelivered for delivery in hand.deliveries())
+        assert [delivery.sequence for delivery in hand.deliveries()] == list(range(1, 21))
         hand.settle(first, Later(0))
         for delivery in others:
             hand.settle(delivery, Done())
@@ -77,12 +77,12 @@ def test_what_is_settled_is_told_at_once_and_the_rest_given_back(
         assert await pending() == 20
         await hand.send_settled()
         await become(pending, 2)
-        assert hand.deliveries == [second]
+        assert hand.deliveries() == [second]
         await hand.give_back(0)
         again: list[tuple[int, bool]] = []
         while len(again) < 2:
             hand.add(await puller.take(20, 5))
-            again = [(delivery.sequence, delivery.redelivered) for delivery in hand.deliveries]
+            again = [(delivery.sequence, delivery.redelivered) for delivery in hand.deliveries()]
         assert sorted(again) == [(1, True), (2, True)]
 
     pulled(broker, 20, work)

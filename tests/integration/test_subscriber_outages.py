@@ -1,12 +1,14 @@
 """An outage is no fault of a message: it is told apart, raised, and counts against nothing."""
 
+from functools import partial
 from threading import Barrier
 
 import pytest
-from django.db import OperationalError, connections
+from django.db import OperationalError, connections, transaction
 
 from eventstore.client import RetryLater, TransientError
 from eventstore.client.events import Event
+from eventstore.client.fibers import aside
 from eventstore.client.memory import InMemoryEventStore
 from eventstore.client.outages import is_outage
 from eventstore.client.subscribing.delivery import Done, Later
@@ -99,7 +101,9 @@ def test_an_outage_for_one_message_does_not_hold_up_the_others(log: InMemoryEven
     assert settled == {2: Done(), 3: Done()}
 
 
-def test_a_database_that_came_back_is_one_outage_for_all_threads(log: InMemoryEventStore) -> None:
+def test_a_database_that_came_back_is_no_outage_for_what_is_done_aside(
+    log: InMemoryEventStore,
+) -> None:
     threads = 4
     together = Barrier(threads)
 
@@ -108,7 +112,8 @@ def test_a_database_that_came_back_is_one_outage_for_all_threads(log: InMemoryEv
             together.wait(10)
         Payment.objects.exists()
 
-    work = desk(log, reactor(Reactions(ask)), threads=threads)
+    reactions = Reactions(lambda event: aside(partial(ask, event)))
+    work = desk(log, reactor(reactions), threads=threads)
     for number in range(threads):
         fill(log, f"all-{number}")
     assert all_done(handled(work, deliveries(log)))
@@ -117,17 +122,32 @@ def test_a_database_that_came_back_is_one_outage_for_all_threads(log: InMemoryEv
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-    outages = 0
-    for number in range(4 * threads):
+        assert len(cursor.fetchall()) >= threads
+    for number in range(2 * threads):
         begun = log.head().position
         for id_ in (f"{number}-a", f"{number}-b"):
             fill(log, id_)
-        try:
-            handled(work, deliveries(log)[begun:])
-        except OperationalError:
-            outages += 1
+        assert all_done(handled(work, deliveries(log)[begun:]))
     work.close()
-    assert outages == 1
+
+
+def test_a_reaction_in_a_transaction_lets_no_other_take_part_in_it(
+    log: InMemoryEventStore,
+) -> None:
+    inside: list[str] = []
+
+    def react(event: Event) -> None:
+        with transaction.atomic(using="payments"):
+            inside.append(event.aggregate_id)
+            aside(Payment.objects.exists)
+            assert inside == [event.aggregate_id]
+            inside.clear()
+
+    for id_ in ("a", "b", "c"):
+        fill(log, id_)
+    work = desk(log, reactor(Reactions(react)), threads=2)
+    assert all_done(handled(work, deliveries(log)))
+    work.close()
 
 
 def test_a_worker_that_is_stopped_leaves_the_rest_of_its_batch(log: InMemoryEventStore) -> None:

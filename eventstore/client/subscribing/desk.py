@@ -1,9 +1,10 @@
 """The work of a subscription, without NATS: from delivered messages to verdicts."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
+from django.conf import settings
 from django.db import connections
 
 from eventstore.client.errors import RetryLater
@@ -29,7 +30,8 @@ class Desk:
     Args:
         attempts: failures after which a message is parked.
         stopping: asked between two messages.
-        threads: that run a reactor's reactions.
+        threads: that do what a reactor's reactions do aside.
+        on_news: called, by any thread, when `handle` could go on with what is unfinished.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Desk:
         attempts: int,
         stopping: Callable[[], bool] = lambda: False,
         threads: int = 1,
+        on_news: Callable[[], object] = lambda: None,
     ) -> None:
         self._subscription = subscription
         self._stopping = stopping
@@ -47,7 +50,13 @@ class Desk:
         match subscription.handler:
             case Reactor() as reactor:
                 self._work = Reacting(
-                    subscription, reactor, self._parking, stopping=stopping, threads=threads
+                    subscription,
+                    reactor,
+                    self._parking,
+                    stopping=stopping,
+                    threads=threads,
+                    longest=settings.EVENTSTORE_AGGREGATE_EVENTS,
+                    on_news=on_news,
                 )
             case projector:
                 self._work = Projecting(subscription, projector, self._parking)
@@ -57,14 +66,27 @@ class Desk:
         """How many events were applied or reacted to."""
         return self._work.events
 
+    @property
+    def unfinished(self) -> Collection[Delivery]:
+        """The messages that `handle` took and is not done with, since they wait for long."""
+        return self._work.unfinished
+
+    @property
+    def has_news(self) -> bool:
+        """Whether `handle` could go on with one of those."""
+        return self._work.has_news
+
     def handle(self, deliveries: Sequence[Delivery], settle: Settle) -> None:
-        """Work on messages and settle each.
+        """Work on messages and settle each, but for those that are left `unfinished`; and go on
+        with those of earlier calls.
 
         Raises what `is_outage` knows as an outage; messages not settled by then, or when
         `stopping` became true, are to be given back.
         """
         jobs = self._read(deliveries, settle)
         if not jobs:
+            if self.unfinished:
+                self._take([], [])
             return
         rows = self._parking.open_rows(
             {job.notice.aggregate_id for job in jobs},
@@ -109,7 +131,7 @@ class Desk:
         try:
             self._work.take(jobs, failing)
         except Exception as error:
-            if is_outage(error):
+            if is_outage(error) or not jobs:
                 raise
             if len(jobs) > 1:
                 for job in jobs:

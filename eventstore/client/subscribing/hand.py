@@ -3,7 +3,7 @@
 import contextlib
 import json
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import assert_never
 
 import nats.errors
@@ -37,10 +37,9 @@ class Hand:
             )
             self._replies[delivery] = message.reply
 
-    @property
-    def deliveries(self) -> list[Delivery]:
-        """What is not settled yet."""
-        return list(self._replies)
+    def deliveries(self, but: Collection[Delivery] = ()) -> list[Delivery]:
+        """What is not settled yet, without those."""
+        return [delivery for delivery in self._replies if delivery not in but]
 
     def settle(self, delivery: Delivery, verdict: Verdict) -> None:
         """Say what became of a message; from any thread. The broker is told by `send_settled`."""
@@ -51,10 +50,10 @@ class Hand:
         replies = [*self._replies.values(), *(message.reply for message in waiting)]
         await self._send([(reply, IN_PROGRESS) for reply in replies])
 
-    async def give_back(self, seconds: float) -> None:
-        """Have what is not settled delivered again, after a while."""
+    async def give_back(self, seconds: float, but: Collection[Delivery] = ()) -> None:
+        """Have what is not settled, without those, delivered again, after a while."""
         # What was settled before comes first.
-        self._settled.extend((delivery, Later(seconds)) for delivery in self.deliveries)
+        self._settled.extend((delivery, Later(seconds)) for delivery in self.deliveries(but))
         await self.send_settled()
 
     async def send_settled(self) -> None:

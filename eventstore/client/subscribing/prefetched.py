@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from uuid import UUID
 
 from eventstore.client.errors import EventStoreError
 from eventstore.client.events import DEFAULT_STREAM, Event, NewEvent, StreamHead
+from eventstore.client.fibers import aside
 from eventstore.client.port import Append, Appended, EventStore
 
 FRESH_SECONDS = 1.0
@@ -34,7 +36,7 @@ class PrefetchedEventStore:
         fresh = time.monotonic() < self._fresh_until
         if fresh and history and history[0].aggregate_id == aggregate_id:
             return history[max(from_version, 1) - 1 :]
-        return self._store.read_aggregate(aggregate_id, from_version)
+        return aside(partial(self._store.read_aggregate, aggregate_id, from_version))
 
     def append(self, events: Sequence[NewEvent], expected_version: int | None = None) -> Appended:
         """See `EventStore.append`."""

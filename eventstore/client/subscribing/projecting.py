@@ -1,7 +1,7 @@
 """How a projector is brought up to date: which aggregates are behind, and their events in order."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from eventstore.client.errors import RetryLater
 from eventstore.client.events import Event
 from eventstore.client.models import ParkedMessage
 from eventstore.client.outages import is_outage, run_through_conflicts
-from eventstore.client.subscribing.delivery import Done, Job, Later, Verdict
+from eventstore.client.subscribing.delivery import Delivery, Done, Job, Later, Verdict
 from eventstore.client.subscribing.parking import Parking
 from eventstore.client.subscription import Projector, Subscription
 
@@ -23,6 +23,10 @@ Version = tuple[str, int]
 
 class Projecting:
     """The work of a subscription whose handler is a projector."""
+
+    # Nothing is left for a later call.
+    unfinished: Collection[Delivery] = ()
+    has_news = False
 
     def __init__(self, subscription: Subscription, projector: Projector, parking: Parking) -> None:
         self.events = 0

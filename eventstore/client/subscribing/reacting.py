@@ -1,49 +1,54 @@
 """How a reactor's notices are answered: each with the event it tells of, read from the log."""
 
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from queue import SimpleQueue
+from functools import partial
 
 from django.db import close_old_connections, connections
 
-from eventstore.client.errors import RetryLater
+from eventstore.client.errors import RetryLater, TooManyEvents
 from eventstore.client.events import Event
+from eventstore.client.fibers import Fibers
 from eventstore.client.models import ParkedMessage
 from eventstore.client.outages import is_outage, run_through_conflicts
-from eventstore.client.subscribing.delivery import Done, Job, Later, Verdict
+from eventstore.client.subscribing.delivery import Delivery, Done, Job, Later, Verdict
 from eventstore.client.subscribing.parking import Parking
 from eventstore.client.subscribing.prefetched import PrefetchedEventStore
 from eventstore.client.subscription import Reactor, Subscription
 
 MAX_SUSPECTS = 1_000
-CLOSE_SECONDS = 1.0
+
+# What is done aside and takes longer than this holds up no next fetch.
+HOLD_SECONDS = 0.05
 
 Histories = Mapping[str, list[Event]]
-Group = Sequence[tuple[Job, Event]]
 
 
 @dataclass(frozen=True)
-class _Reacted:
-    """How it went with one job; `error` is what the reaction raised."""
+class _Task:
+    """A notice to react to: the event that it tells of, and the row of its earlier failure."""
 
     job: Job
     cause: Event
-    error: Exception | None
+    row: ParkedMessage | None
+
+
+# And what the reaction raised.
+_Reacted = tuple[_Task, Exception | None]
 
 
 class Reacting:
     """The work of a subscription whose handler is a reactor.
 
-    Reactions to different aggregates run side by side, so that one that waits for somebody (a
-    payment gateway) holds up no other; what they append at the same time shares a call.
+    Reactions to different aggregates are fibers of one thread, so that one that waits for somebody
+    (a payment gateway, `aside`) holds up no other; what they append or write shares a call.
 
     Args:
         stopping: asked between two messages; what is left then is given back.
-        threads: that run reactions.
+        threads: that do what reactions do aside.
+        longest: events of an aggregate that reactions take on; one that has more is parked.
+        on_news: called, by any thread, when an unfinished reaction could go on.
     """
 
     def __init__(
@@ -54,84 +59,123 @@ class Reacting:
         *,
         stopping: Callable[[], bool],
         threads: int,
+        longest: int,
+        on_news: Callable[[], object] = lambda: None,
     ) -> None:
         self.events = 0
         self._store = subscription.store
         self._reactions = reactor.reactions
         self._parking = parking
         self._stopping = stopping
-        self._threads = threads
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="reaction")
+        self._longest = longest
+        self._fibers: Fibers[_Reacted] = Fibers(
+            threads,
+            can_wait=_outside_of_transactions,
+            before=close_old_connections,
+            at_end=connections.close_all,
+            on_news=on_news,
+        )
         # Sequences of messages that an outage hit. They are worked on last, so that what is out
         # for one message only (a gateway that knows nothing of it yet) holds up no other.
         self._suspects: set[int] = set()
-        self._read_at = 0.0
-        # How many outages there were, and of how many a thread knows: what one found dead is dead
-        # for those that rested meanwhile.
-        self._outages = 0
-        self._own = threading.local()
+        self._unfinished: set[Delivery] = set()
+
+    @property
+    def unfinished(self) -> Collection[Delivery]:
+        """The messages that were taken and are worked on still; `take` goes on with them."""
+        return self._unfinished
+
+    @property
+    def has_news(self) -> bool:
+        """Whether a reaction that was left unfinished could go on."""
+        return self._fibers.has_news
 
     def take(self, jobs: Sequence[Job], failing: Sequence[ParkedMessage]) -> None:
-        """React to each notice and settle it; an outage is raised, the rest stays unsettled."""
+        """React to each notice and settle it; an outage is raised, the rest stays unsettled.
+
+        What waits for long for somebody else is left `unfinished`, and comes to its end in the next
+        calls.
+        """
         known = []
         for job in jobs:
             if job.notice.event_type in self._reactions:
                 known.append(job)
             else:
                 job.settle(Done())
-        histories = self._histories(known)
+        read_at = time.monotonic()
+        histories = self._histories({job.notice.aggregate_id for job in known})
+        known = self._not_too_long(known, histories)
         rows = {(row.aggregate_id, row.from_version): row for row in failing}
-        work: dict[str, list[tuple[Job, Event]]] = {}
+        work: dict[str, list[_Task]] = {}
         for job in sorted(known, key=lambda job: job.delivery.sequence in self._suspects):
             if (cause := self._cause(job, histories)) is not None:
-                work.setdefault(cause.aggregate_id, []).append((job, cause))
+                row = rows.get((cause.aggregate_id, cause.version))
+                work.setdefault(cause.aggregate_id, []).append(_Task(job, cause, row))
+        for id_, tasks in work.items():
+            self._unfinished.update(task.job.delivery for task in tasks)
+            self._fibers.start(partial(self._react_to_all, tasks, histories[id_], read_at))
+        self._settle_what_comes()
+
+    def _settle_what_comes(self) -> None:
         outage: Exception | None = None
-        for each in self._run(list(work.values()), histories):
-            key = (each.cause.aggregate_id, each.cause.version)
-            if each.error is not None and is_outage(each.error):
-                self._outages += 1
-                self._suspect(each.job)
-                outage = outage or each.error
+        # A worker that is to stop begins nothing more, and finishes what it has begun.
+        for task, error in self._fibers.results(None if self._stopping() else HOLD_SECONDS):
+            if error is not None and is_outage(error):
+                self._suspect(task.job)
+                outage = outage or error
             else:
-                each.job.settle(self._verdict(each, rows.get(key)))
+                task.job.settle(self._verdict(task, error))
         if outage is not None:
             raise outage
 
     def catch_up(self, aggregate_id: str, from_version: int) -> None:
         """React to the aggregate's events from a version on; raises what stops it."""
-        for event in self._store.read_many([(aggregate_id, from_version)]):
+        history = self._histories([aggregate_id])[aggregate_id]
+        if len(history) > self._longest:
+            raise self._too_long()
+        for event in history[from_version - 1 :]:
             self.catch_up_with(event)
 
     def catch_up_with(self, event: Event) -> None:
         """React to one event."""
-        if self._react(event, []):
+        if self._react(event, [], 0.0):
             self.events += 1
 
     def close(self) -> None:
-        """End the threads, with their database connections."""
-        together = threading.Barrier(self._threads)
+        """End what is unfinished where it waits, and the threads with their connections."""
+        self._fibers.close()
 
-        def last_words() -> None:
-            # Each thread gets one of these, since none ends before all have begun.
-            try:
-                together.wait(CLOSE_SECONDS)
-            except threading.BrokenBarrierError:
-                return
-            connections.close_all()
-
-        for _ in range(self._threads):
-            self._pool.submit(last_words)
-        self._pool.shutdown(wait=False)
-
-    def _histories(self, jobs: Sequence[Job]) -> Histories:
-        """The whole history of each aggregate, read in one go."""
-        self._read_at = time.monotonic()
-        wanted = sorted({job.notice.aggregate_id for job in jobs})
-        histories: dict[str, list[Event]] = {id_: [] for id_ in wanted}
-        if wanted:
-            for event in self._store.read_many([(id_, 1) for id_ in wanted]):
-                histories[event.aggregate_id].append(event)
+    def _histories(self, aggregate_ids: Collection[str]) -> Histories:
+        """The whole history of each aggregate, read in one go; of a too long one a bit too much."""
+        left = sorted(aggregate_ids)
+        histories: dict[str, list[Event]] = {id_: [] for id_ in left}
+        while left:
+            for event in self._store.read_many([(id_, 1) for id_ in left]):
+                history = histories[event.aggregate_id]
+                history.append(event)
+                if len(history) > self._longest:
+                    left = left[left.index(event.aggregate_id) + 1 :]
+                    break
+            else:
+                break
         return histories
+
+    def _not_too_long(self, jobs: Sequence[Job], histories: Histories) -> list[Job]:
+        """The jobs that can be done; those of aggregates that are too long are parked."""
+        fit: list[Job] = []
+        verdicts: dict[str, Verdict] = {}
+        for job in jobs:
+            id_, version = job.notice.aggregate_id, job.notice.version
+            if len(histories[id_]) <= self._longest:
+                fit.append(job)
+                continue
+            if id_ not in verdicts:
+                verdicts[id_] = self._parking.failed(id_, version, None, self._too_long())
+            job.settle(verdicts[id_])
+        return fit
+
+    def _too_long(self) -> TooManyEvents:
+        return TooManyEvents(f"the aggregate has more than {self._longest} events")
 
     def _cause(self, job: Job, histories: Histories) -> Event | None:
         """The event that the notice tells of; a notice that lies is parked and settled."""
@@ -149,66 +193,44 @@ class Reacting:
         job.settle(Done())
         return None
 
-    def _run(self, work: Sequence[Group], histories: Histories) -> Iterator[_Reacted]:
-        """Run the reactions to each aggregate one after another, different aggregates at once."""
-        if len(work) == 1 or self._threads == 1:
-            for group in work:
-                yield from self._react_to_all(group, histories)
-            return
-        left = deque(work)
-        reacted: SimpleQueue[_Reacted | None] = SimpleQueue()
+    def _react_to_all(
+        self, tasks: Sequence["_Task"], history: list[Event], read_at: float
+    ) -> Iterator["_Reacted"]:
+        """React to an aggregate's notices, one after another."""
+        try:
+            for task in tasks:
+                if self._stopping():
+                    return
+                error: Exception | None = None
+                try:
+                    self._react(task.cause, history, read_at)
+                except Exception as raised:
+                    error = raised
+                    # A connection that was lost is opened anew by the next reaction.
+                    close_old_connections()
+                self._unfinished.discard(task.job.delivery)
+                yield task, error
+        finally:
+            self._unfinished.difference_update(task.job.delivery for task in tasks)
 
-        def react() -> None:
-            try:
-                while (group := _pop(left)) is not None:
-                    for each in self._react_to_all(group, histories):
-                        reacted.put(each)
-            finally:
-                reacted.put(None)
-
-        running = min(self._threads, len(work))
-        for _ in range(running):
-            self._pool.submit(react)
-        while running:
-            if (each := reacted.get()) is None:
-                running -= 1
-            else:
-                yield each
-
-    def _react_to_all(self, group: Group, histories: Histories) -> Iterator[_Reacted]:
-        if getattr(self._own, "outages", 0) != self._outages:
-            self._own.outages = self._outages
-            close_old_connections()
-        for job, cause in group:
-            if self._stopping():
-                return
-            error: Exception | None = None
-            try:
-                self._react(cause, histories[cause.aggregate_id])
-            except Exception as raised:
-                error = raised
-                # A connection that was lost is opened anew by the next reaction.
-                close_old_connections()
-            yield _Reacted(job, cause, error)
-
-    def _react(self, cause: Event, history: list[Event]) -> bool:
+    def _react(self, cause: Event, history: list[Event], read_at: float) -> bool:
         reaction = self._reactions.get(cause.event_type)
         if reaction is None:
             return False
-        store = PrefetchedEventStore(self._store, history, self._read_at)
+        store = PrefetchedEventStore(self._store, history, read_at)
         run_through_conflicts(lambda: reaction(cause, store=store))
         return True
 
-    def _verdict(self, reacted: _Reacted, row: ParkedMessage | None) -> Verdict:
-        cause, error = reacted.cause, reacted.error
+    def _verdict(self, task: "_Task", error: Exception | None) -> Verdict:
+        cause = task.cause
         if isinstance(error, RetryLater):
             return Later(error.delay_seconds)
         if error is not None:
             return self._parking.failed(cause.aggregate_id, cause.version, cause, error)
         self.events += 1
-        self._suspects.discard(reacted.job.delivery.sequence)
-        if row is not None:
-            self._parking.resolve(row)
+        self._suspects.discard(task.job.delivery.sequence)
+        if task.row is not None:
+            self._parking.resolve(task.row)
         return Done()
 
     def _suspect(self, job: Job) -> None:
@@ -217,8 +239,7 @@ class Reacting:
         self._suspects.add(job.delivery.sequence)
 
 
-def _pop(groups: deque[Group]) -> Group | None:
-    try:
-        return groups.popleft()
-    except IndexError:
-        return None
+def _outside_of_transactions() -> bool:
+    # In one, other fibers would take part: it is their thread's as well.
+    opened = connections.all(initialized_only=True)
+    return not any(connection.in_atomic_block for connection in opened)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from eventstore.client import metrics
 from eventstore.client.broker import Connection
 from eventstore.client.subscribing.binding import Binding
 from eventstore.client.subscribing.catching_up import CatchingUp
@@ -34,6 +35,9 @@ class Reporter:
         self._desk = desk
         self._log = CatchingUp(subscription, desk)
         self._eager = eager
+        name = subscription.name
+        self._counted, self._count = 0, metrics.EVENTS.labels(name)
+        self._waiting, self._pending = metrics.WAITING.labels(name), metrics.BEHIND.labels(name)
         self._ticked = self._asked = self._told = 0.0
         self._asked_events = 0
         # Of which stream, by its creation, and its last position when it was looked at.
@@ -67,6 +71,7 @@ class Reporter:
         if self._eager or busy or now - self._asked >= BUSY_LINE_SECONDS:
             await self._ask(connection, binding, in_thread)
         self._recovered()
+        self._measure()
         news = (self._desk.events, self.behind) != self._line_told
         if now - self._told >= (BUSY_LINE_SECONDS if news else IDLE_LINE_SECONDS):
             self._line()
@@ -74,6 +79,7 @@ class Reporter:
     def outage(self, error: BaseException) -> None:
         """Work stopped; one line for one outage."""
         now = time.monotonic()
+        self._waiting.set(1)
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]
         if self._outage_since is None:
             self._outage_since = now
@@ -114,7 +120,14 @@ class Reporter:
         if self._outage_since is not None:
             seconds = time.monotonic() - self._outage_since
             self._outage_since, self._outage_told = None, ("", 0.0)
+            self._waiting.set(0)
             logger.info("%s: working again after %.0f s", self._subscription.worker, seconds)
+
+    def _measure(self) -> None:
+        self._count.inc(self._desk.events - self._counted)
+        self._counted = self._desk.events
+        if self.behind is not None:
+            self._pending.set(self.behind)
 
     def _line(self) -> None:
         self._told, self._line_told = time.monotonic(), (self._desk.events, self.behind)
