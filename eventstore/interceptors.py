@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +12,7 @@ from django.db import close_old_connections
 from django_grpc_framework.signals import grpc_request_finished, grpc_request_started
 from google.protobuf.message import DecodeError
 
+from eventstore import metrics
 from eventstore.client import wire
 from eventstore.client.errors import EventStoreError, VersionConflict
 from eventstore.proto import eventstore_pb2
@@ -93,8 +95,9 @@ def _streaming(method: str, call: Callable[[Any, Any], Any]) -> Callable[[Any, A
 @contextmanager
 def _edge(method: str, request: Any, context: grpc.ServicerContext) -> Iterator[None]:
     """Refuse what should not be started; turn what is raised inside into a status."""
-    _check(request, context)
+    began = time.monotonic()
     try:
+        _check(request, context)
         yield
     except EventStoreError as error:
         _abort(context, method, error)
@@ -105,6 +108,8 @@ def _edge(method: str, request: Any, context: grpc.ServicerContext) -> Iterator[
         raise
     finally:
         close_old_connections()
+        metrics.SECONDS.labels(method).observe(time.monotonic() - began)
+        metrics.CALLS.labels(method, (context.code() or grpc.StatusCode.OK).name).inc()
 
 
 def _check(request: Any, context: grpc.ServicerContext) -> None:

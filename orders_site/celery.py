@@ -9,12 +9,14 @@ from typing import Any
 
 from celery import Celery, bootsteps, signals
 from celery.beat import Service
+from prometheus_client import Counter
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orders_site.settings")
 # Celery would run all of Django's checks, which loads the whole admin, and ignore what they find.
 os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
 STOP_SECONDS = 2.0
+TASKS = Counter("orders_tasks", "Celery tasks that ended.", ["task", "state"])
 
 app = Celery("orders")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -70,6 +72,12 @@ class TellReady(bootsteps.Step):
         if ready_file:
             path = Path(ready_file)
             signals.worker_ready.connect(lambda **_: path.write_text(str(os.getpid())), weak=False)
+
+
+@signals.task_postrun.connect
+def count(task: Any, state: str | None = None, **_: Any) -> None:
+    """Count a task that ended."""
+    TASKS.labels(task.name, state or "UNKNOWN").inc()
 
 
 app.steps["worker"].update([BeatInWorker, TellReady])

@@ -57,6 +57,16 @@ SESSION_COOKIE_HTTPONLY = True
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 
+# -- Metrics ------------------------------------------------------------------------------------
+
+# Who may ask the web for them; empty: nobody.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+if METRICS_TOKEN and not (METRICS_TOKEN.isascii() and len(METRICS_TOKEN) >= 16):
+    env.problems.append("ORDERS_METRICS_TOKEN has 16 characters of ASCII at least.")
+METRICS_HOST = env.str("METRICS_HOST", default="127.0.0.1")
+# Of each process that is started with it; 0: it serves none.
+METRICS_PORT = env.number("METRICS_PORT", 0, least=0, most=65_535)
+
 INSTALLED_APPS = [
     "unfold",
     "unfold.contrib.filters",
@@ -100,6 +110,8 @@ APPEND_SLASH = True
 TEMPLATES: list[dict[str, Any]] = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        # Before the packages' own, so that one of theirs can be replaced.
+        "DIRS": [BASE_DIR / "orders_site" / "console" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -163,6 +175,9 @@ EVENTSTORE_PORT = env.port("EVENTSTORE_PORT", 7051)
 # What clients dial; the server listens on HOST:PORT.
 EVENTSTORE_ADDRESS = env.address("EVENTSTORE_ADDRESS", f"127.0.0.1:{EVENTSTORE_PORT}")
 EVENTSTORE_TIMEOUT_SECONDS = env.number("EVENTSTORE_TIMEOUT_SECONDS", 5.0, least=0.1)
+EVENTSTORE_AGGREGATE_EVENTS = env.number(
+    "EVENTSTORE_AGGREGATE_EVENTS", 1_000, least=100, most=1_000_000
+)
 EVENTSTORE_THREADS = env.number("EVENTSTORE_THREADS", 32, least=4, most=512)
 EVENTSTORE_REFLECTION = env.bool("EVENTSTORE_REFLECTION", default=not PRODUCTION)
 # Mutual TLS: given these three, server and clients show the certificate and trust only the CA.

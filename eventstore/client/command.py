@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from eventstore.client.checks import SETTINGS_CHECKS
+from eventstore.client.metrics import add_metrics_argument, metrics_served
 from eventstore.client.subscriber import run
 from eventstore.client.subscribing.binding import SubscriptionRefused
 from eventstore.client.subscription import Subscription
@@ -31,6 +32,7 @@ class SubscribeCommand(BaseCommand):
         parser.add_argument(
             "--once", action="store_true", help="stop when nothing is left to be worked on"
         )
+        add_metrics_argument(parser)
 
     @abstractmethod
     def subscription(self, options: dict[str, Any]) -> Subscription:
@@ -38,6 +40,7 @@ class SubscribeCommand(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            run(self.subscription(options), once=options["once"])
+            with metrics_served(options["metrics_port"]):
+                run(self.subscription(options), once=options["once"])
         except SubscriptionRefused as refusal:
             raise CommandError(str(refusal)) from None

@@ -3,6 +3,8 @@
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
+
 from tests.e2e.system import System, eventually, order_body
 
 PAID = ["order-created", "order-payment-debited"]
@@ -17,6 +19,26 @@ def test_an_order_is_paid_and_approved(system: System) -> None:
         {"code": "m", "name": "Margherita", "unit_price": "19.00", "quantity": 1}
     ]
     assert system.event_types(order_id) == [*PAID, "order-approved"]
+
+
+def test_every_process_tells_prometheus_of_itself(system: System) -> None:
+    system.place()
+    first = int(system.environment["ORDERS_METRICS_PORT"])
+    served = [
+        httpx.get(f"http://127.0.0.1:{port}/metrics").text for port in range(first, first + 8)
+    ]
+    subscriptions = ("ordering-saga", "payments", "restaurant", *["orderquery-store"] * 2)
+    names = [
+        'orders_grpc_calls_total{code="OK",method="AppendEvents"}',
+        *(f'orders_subscription_pending_events{{subscription="{name}"}}' for name in subscriptions),
+        "orders_tasks_total",
+        "granian_requests_handled",
+    ]
+    assert [name in text for name, text in zip(names, served, strict=True)] == [True] * 8
+    token = {"Authorization": f"Bearer {system.environment['ORDERS_METRICS_TOKEN']}"}
+    assert (
+        'orders_part_up{part="nats"} 1.0' in httpx.get(f"{system.site}/metrics", headers=token).text
+    )
 
 
 def test_a_declined_card_rejects_the_order(system: System) -> None:

@@ -106,6 +106,31 @@ def test_every_field_of_an_event_is_documented(path: Path) -> None:
     assert set(sample["metadata"]) <= set(keys)
 
 
+def test_every_metric_is_documented_and_no_other() -> None:
+    from prometheus_client import REGISTRY
+
+    import orders_site.celery
+    from eventstore import committing, metrics
+    from eventstore.client import metrics as subscriptions
+    from eventstore.publishing.feed import StreamStatus
+    from orders_site.console.questions import CONTEXTS
+    from orders_site.console.parts import Answer
+    from orders_site.metrics import State
+
+    assert all((orders_site.celery.TASKS, committing.WENT_BACK, subscriptions.EVENTS))
+    published = metrics.Published(lambda: [StreamStatus("ORDERS", "", 0, 0)])
+    whole = State(dict.fromkeys([*CONTEXTS, "event store"], Answer()))
+    families = [*REGISTRY.collect(), *published.collect(), *whole.collect()]
+    real = {
+        family.name + ("_total" if family.type == "counter" else "")
+        for family in families
+        if family.name.startswith("orders_")
+    }
+    rows = _rows(_sections(DOCS / "operations.md")["Metrics"])
+    first_cells = [row.split("|")[1] for row in rows]
+    assert {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)} == real
+
+
 def test_every_reaction_is_documented_and_no_other() -> None:
     from orders_site.ordering import handlers as ordering
     from payments import handlers as payments

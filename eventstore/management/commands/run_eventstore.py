@@ -12,8 +12,11 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from prometheus_client import REGISTRY
 
+from eventstore import metrics
 from eventstore.client.checks import SETTINGS_CHECKS
+from eventstore.client.metrics import add_metrics_argument, metrics_served
 from eventstore.client.tls import Tls, TlsMisconfigured
 from eventstore.listening import CannotListen
 from eventstore.publisher import Publisher
@@ -47,17 +50,19 @@ class Command(BaseCommand):
             action="store_false",
             help="leave publishing to `run_publisher`",
         )
+        add_metrics_argument(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         stopping = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stopping.set())
-        store = SqlEventStore()
+        store = SqlEventStore(aggregate_events=settings.EVENTSTORE_AGGREGATE_EVENTS)
         activity = Activity()
-        store.commits.hooks.append(activity.committed)
+        store.commits.hooks += [activity.committed, metrics.committed]
         server = _server(store, options["host"], options["port"])
         watch = DatabaseWatch(store, settings.EVENTSTORE_STREAMS)
         with ExitStack() as stack:
+            stack.enter_context(metrics_served(options["metrics_port"]))
             if options["publisher"]:
                 stack.enter_context(_publishing(store))
             stack.enter_context(_hinting(store))
@@ -120,6 +125,7 @@ def _publishing(store: SqlEventStore) -> Iterator[None]:
         keep=settings.NATS_KEEP_EVENTS,
     )
     store.commits.hooks.append(publisher.offer)
+    REGISTRY.register(metrics.Published(publisher.status))
     publisher.start()
     try:
         yield

@@ -9,9 +9,12 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
+from prometheus_client import REGISTRY
 
 from eventstore.client.checks import SETTINGS_CHECKS
+from eventstore.client.metrics import add_metrics_argument, metrics_served
 from eventstore.client.port import EventStore
+from eventstore.metrics import Published
 from eventstore.publisher import Publisher
 from eventstore.store import SqlEventStore
 from eventstore.transactions import LONGEST_SILENCE_SECONDS
@@ -31,6 +34,7 @@ class Command(BaseCommand):
             default="database",
             help="where the log is read: the event store's database, or its gRPC server",
         )
+        add_metrics_argument(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         stopping = threading.Event()
@@ -44,8 +48,10 @@ class Command(BaseCommand):
             replicas=settings.NATS_REPLICAS,
             keep=settings.NATS_KEEP_EVENTS,
         )
-        publisher.start()
-        _wait(log, stopping)
+        REGISTRY.register(Published(publisher.status))
+        with metrics_served(options["metrics_port"]):
+            publisher.start()
+            _wait(log, stopping)
         if not publisher.stop(STOP_SECONDS):
             # A frozen database would keep the process alive; nothing is lost by leaving it.
             logging.shutdown()

@@ -14,6 +14,7 @@ from granian.errors import FatalError
 from granian.http import HTTP1Settings
 from granian.log import LOGGING_CONFIG, LogLevels
 
+from eventstore.client.metrics import add_metrics_argument
 from eventstore.listening import CannotListen, address_to_listen_on
 
 HEADER_TIMEOUT_MILLISECONDS = 10_000
@@ -26,6 +27,7 @@ class Command(BaseCommand):
         parser.add_argument("--host", default=settings.WEB_HOST)
         parser.add_argument("--port", type=_up_to(65535), default=settings.WEB_PORT)
         parser.add_argument("--workers", type=_up_to(128), default=1, help="worker processes")
+        add_metrics_argument(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -51,6 +53,7 @@ class Command(BaseCommand):
             log_level=LogLevels(settings.LOG_LEVEL.lower()),
             log_dictconfig=_logging(),
             working_dir=settings.BASE_DIR,
+            **_metrics(options["metrics_port"]),
         )
         connections.close_all()
         gc.collect()
@@ -59,6 +62,17 @@ class Command(BaseCommand):
             server.serve()
         except FatalError as error:
             raise CommandError(str(error)) from None
+
+
+def _metrics(port: int) -> dict[str, Any]:
+    """Granian's own, of its workers: the application's are at /metrics."""
+    if not port:
+        return {}
+    try:
+        address = address_to_listen_on(settings.METRICS_HOST, port)
+    except CannotListen as problem:
+        raise CommandError(f"no metrics: {problem}") from None
+    return {"metrics_enabled": True, "metrics_address": address, "metrics_port": port}
 
 
 def _logging() -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from eventstore.client.checks import SETTINGS_CHECKS
+from eventstore.client.metrics import add_metrics_argument, metrics_served
 
 
 class Command(BaseCommand):
@@ -25,6 +26,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--ready-file", metavar="FILE", help="write the process id into FILE when ready"
         )
+        add_metrics_argument(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         # Imported here: no other command needs Celery.
@@ -45,5 +47,6 @@ class Command(BaseCommand):
             beat_schedule=options["beat"],
             ready_file=options["ready_file"],
         )
-        worker.start()
+        with metrics_served(options["metrics_port"]):
+            worker.start()
         sys.exit(worker.exitcode)
