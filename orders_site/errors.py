@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import DataError, InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from rest_framework import exceptions
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from eventstore.client import (
     EventIdConflict,
     InvalidEvent,
+    TooManyEvents,
     TransientError,
     UnknownSchemaVersion,
     VersionConflict,
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
+INCOMPLETE = "The body ended before its Content-Length"
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Problem:
 
 # First match wins; what is not here is a 500 without a word of the exception.
 PROBLEMS: dict[type[Exception], Problem] = {
-    NoSuchOrder: Problem(404, "no-such-order", "There is no such order"),
+    NoSuchOrder: Problem(404, "no-such-order", "Not Found"),
     CannotCancel: Problem(409, "cannot-cancel", "The order is too far on to be cancelled"),
     IdempotencyKeyReused: Problem(
         422, "idempotency-key-reused", "The Idempotency-Key was used for another order"
@@ -52,6 +54,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
         503, "unavailable", "An event of the order is newer than this program"
     ),
     VersionConflict: Problem(409, "conflict", "Others changed the order at the same time"),
+    TooManyEvents: Problem(409, "order-full", "The order has as many events as one may have"),
     EventIdConflict: Problem(409, "conflict", "Others changed the order at the same time"),
     ResultTooLarge: Problem(409, "order-unreadable", "The order has more events than can be read"),
     UnknownStream: Problem(503, "unavailable", "The log of orders is not there yet"),
@@ -60,12 +63,15 @@ PROBLEMS: dict[type[Exception], Problem] = {
     OperationalError: Problem(503, "unavailable", "A part that this needs is away for the moment"),
     InterfaceError: Problem(503, "unavailable", "A part that this needs is away for the moment"),
     DataError: Problem(400, "invalid", "A value of the request can't be read"),
-    Http404: Problem(404, "not-found", "Not found"),
+    Http404: Problem(404, "not-found", "Not Found"),
     PermissionDenied: Problem(403, "permission-denied", "Not allowed"),
+    UnreadablePostError: Problem(400, "body-incomplete", INCOMPLETE),
     SuspiciousOperation: Problem(400, "bad-request", "The request is malformed"),
 }
 # Their text is made for the client; that of the others stays in the log.
-SPEAKING: tuple[type[Exception], ...] = (CannotCancel, VersionConflict, InvalidEvent)
+SPEAKING: tuple[type[Exception], ...] = (NoSuchOrder, CannotCancel, VersionConflict, InvalidEvent)
+# Those of RFC 9110, which Python has had since 3.13; before, older ones.
+_PHRASES: dict[int, str] = {413: "Content Too Large", 422: "Unprocessable Content"}
 
 
 def problem(exc: Exception, context: Mapping[str, Any]) -> Response:
@@ -101,8 +107,12 @@ def _of_api_exception(exc: exceptions.APIException) -> Response:
         )
     codes = exc.get_codes()
     slug = codes if isinstance(codes, str) else exc.default_code
-    title = HTTPStatus(exc.status_code).phrase
+    title = _phrase(exc.status_code)
     return _response(exc.status_code, slug.replace("_", "-"), title, str(exc.detail), headers)
+
+
+def _phrase(status: int) -> str:
+    return _PHRASES.get(status) or HTTPStatus(status).phrase
 
 
 def _response(
@@ -128,7 +138,7 @@ def problem_body(status: int, slug: str, title: str, detail: str = "") -> dict[s
 
 def problem_page(request: HttpRequest, status: int, detail: str) -> HttpResponse:
     """A refusal outside of DRF: problem details under /api/, a line of text elsewhere."""
-    phrase = HTTPStatus(status).phrase
+    phrase = _phrase(status)
     response: HttpResponse
     if request.path.startswith("/api/"):
         slug = phrase.lower().replace(" ", "-")

@@ -2,16 +2,22 @@
 
 import logging
 from collections.abc import Iterator
+from http import HTTPStatus
 
 # The packages of Celery's ways to a broker; their errors have no class in common.
 _TRANSPORTS = ("kombu", "redis", "amqp")
 
 
-class WithoutTraceback(logging.Filter):
-    """Lets every record through, without the traceback of its exception."""
+class RefusalsAreNoErrors(logging.Filter):
+    """Lets every record through; what Django says of a client's mistake is a warning of one line,
+    however Django rates it.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.exc_info = None
+        status = getattr(record, "status_code", None)
+        if status is not None and status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            record.exc_info = record.exc_text = None
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
         return True
 
 

@@ -10,10 +10,11 @@ from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.exceptions import ValidationError
 from django.db import DataError, InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
 
-from orders_site.errors import problem_page
+from orders_site.errors import INCOMPLETE, problem_page
 from orders_site.health import Health, Liveness
+from orders_site.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,11 @@ class AnswerProbes:
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
-        self.probes = {"/healthz": Liveness.as_view(), "/readyz": Health.as_view()}
+        self.probes = {
+            "/healthz": Liveness.as_view(),
+            "/readyz": Health.as_view(),
+            "/metrics": Metrics.as_view(),
+        }
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         probe = self.probes.get(request.path)
@@ -53,6 +58,8 @@ class RefuseMalformedRequests:
                     "%s %s: the database is away: %s", request.method, request.path, exception
                 )
                 return problem_page(request, 503, "The database can't be reached; try again soon.")
+            case UnreadablePostError():
+                return problem_page(request, 400, f"{INCOMPLETE}.")
             case DataError() | ValidationError():
                 return problem_page(request, 400, "A value of the request can't be read.")
             case ValueError() if "NUL" in str(exception):

@@ -28,8 +28,7 @@ class QuickNegotiation(DefaultContentNegotiation):
     ) -> tuple[Any, str]:
         accept = request.META.get("HTTP_ACCEPT", "*/*")
         first = renderers[0]
-        named = format_suffix or "format" in request.META.get("QUERY_STRING", "")
-        if accept in ("*/*", first.media_type) and not named:
+        if accept in ("*/*", first.media_type) and not format_suffix:
             return first, first.media_type
         return super().select_renderer(request, renderers, format_suffix)
 

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import IO, Any
 
 from django.conf import settings
@@ -37,8 +37,12 @@ class StrictJSONParser(BaseParser):
         """The body's value.
 
         Raises:
-            BodyTooLarge, UnsupportedMediaType: for a charset other than UTF-8, ParseError.
+            BodyTooLarge, ParseError.
+            UnsupportedMediaType: for a charset other than UTF-8, and for what is compressed.
         """
+        meta = parser_context["request"].META if parser_context else {}
+        if meta.get("HTTP_CONTENT_ENCODING", "identity").strip().lower() not in ("", "identity"):
+            raise UnsupportedMediaType(media_type or "", "The body has no Content-Encoding.")
         charset = re.search(r"charset\s*=\s*\"?([^\s;\"]+)", media_type or "", re.IGNORECASE)
         if charset and charset[1].lower() not in ("utf-8", "utf8"):
             raise UnsupportedMediaType(media_type or "", "The body is JSON in UTF-8.")
@@ -63,7 +67,10 @@ class StrictJSONParser(BaseParser):
 
 
 def _decimal(text: str) -> Decimal:
-    number = Decimal(text) if len(text) <= MAX_DIGITS else None
+    try:
+        number = Decimal(text) if len(text) <= MAX_DIGITS else None
+    except InvalidOperation:  # an exponent beyond those of Decimal
+        number = None
     if number is None or abs(number.adjusted()) > MAX_DIGITS:
         raise ValueError("A number in the body is out of range.")
     return number

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from orders_site.databases import CONTEXT_DATABASES, database_settings
 from orders_site.embedded import credentials as embedded_credentials
@@ -280,6 +281,7 @@ REST_FRAMEWORK = {
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "orders_site.negotiation.QuickNegotiation",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "orders_site.errors.problem",
+    "URL_FORMAT_OVERRIDE": None,
     "UNAUTHENTICATED_USER": None,
 }
 SPECTACULAR_SETTINGS = {
@@ -290,6 +292,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "PATH_CONVERTER_OVERRIDES": {"order_id": UUID},
 }
 
 # -- Admin --------------------------------------------------------------------------------------
@@ -305,23 +308,22 @@ UNFOLD = {
     "SIDEBAR": {"navigation": "orders_site.console.navigation.sidebar"},
 }
 
-_SUSPICIONS = ("DisallowedHost", "DisallowedModelAdminLookup", "DisallowedModelAdminToField")
 _TOLD_OF_THE_BROKER = ("beat", "worker.consumer.consumer")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {
-        "no_traceback": {"()": "orders_site.log_filters.WithoutTraceback"},
+        "refusals": {"()": "orders_site.log_filters.RefusalsAreNoErrors"},
         "broker_away": {"()": "orders_site.log_filters.BrokerAway"},
     },
     "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["refusals"]}
+    },
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
-        # What a client should not have sent is worth a line, not a traceback.
-        **{f"django.security.{name}": {"filters": ["no_traceback"]} for name in _SUSPICIONS},
         "httpx": {"level": "WARNING"},
         # A line for each start and end of a task would drown what the tasks themselves say.
         "celery": {"level": "WARNING"},

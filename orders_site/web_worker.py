@@ -5,12 +5,23 @@ import multiprocessing
 import os
 import signal
 import sys
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from orders_site.wsgi import application
+from orders_site import wsgi
+from orders_site.slow_clients import SlowClients
 
 __all__ = ["application"]
 
 PR_SET_PDEATHSIG = 1
+slow_clients = SlowClients()
+
+
+def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """The WSGI application, with bodies that can't hold its thread for ever."""
+    if environ.get("CONTENT_LENGTH"):
+        environ["wsgi.input"] = slow_clients.body(environ)
+    return wsgi.application(environ, start_response)
 
 
 def end_with_the_server() -> None:
@@ -28,3 +39,5 @@ def end_with_the_server() -> None:
 
 
 end_with_the_server()
+if multiprocessing.parent_process() and sys.platform == "linux":
+    slow_clients.watch()

@@ -101,7 +101,7 @@ class OrderDetail(APIView):
         min_version = integer(given, "min_version", 1, most=MAX_VERSION)
         view = lookup.find(event_store(), str(order_id), client, min_version)
         if view is None:
-            raise NotFound("There is no such order.")
+            raise NotFound("There is no such order.", code="no-such-order")
         return Response(order_json(view))
 
 
@@ -128,7 +128,7 @@ class OrderEvents(APIView):
         limit = integer(given, "limit", MAX_EVENTS, most=MAX_EVENTS)
         store = event_store()
         if not lookup.is_visible(store, str(order_id), client):
-            raise NotFound("There is no such order.")
+            raise NotFound("There is no such order.", code="no-such-order")
         events = lookup.events(store, str(order_id), from_version, limit + 1)
         results = [event_json(event, whole_actor=client is None) for event in events[:limit]]
         following = events[limit].version if len(events) > limit else None

@@ -21,7 +21,9 @@ PROBLEMS = {
     **_problem(403, "Staff without the permission, or not for API clients."),
     **_problem(503, "A part that this needs is away; `Retry-After` says when to try again."),
 }
-NOT_FOUND = _problem(404, "There is no such order, or it is another client's.")
+NOT_FOUND = _problem(
+    404, "There is no such order, or it is another client's: the type is /problems/no-such-order."
+)
 
 
 class _Schema(serializers.Serializer[Any]):

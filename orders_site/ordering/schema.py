@@ -129,8 +129,8 @@ def _problems(**by_status: Any) -> dict[Any, Any]:
         401: _problem(401, "not-authenticated", "Unauthorized", "No token, or one unknown."),
         403: _problem(403, "permission-denied", "Forbidden", "Not allowed."),
         411: _problem(411, "length-required", "Length Required", "A body sent in chunks."),
-        413: _problem(413, "body-too-large", "Request Entity Too Large", "Above 64 KiB."),
-        415: _problem(415, "unsupported-media-type", "Unsupported Media Type", "Not JSON."),
+        413: _problem(413, "body-too-large", "Content Too Large", "Above 64 KiB."),
+        415: _problem(415, "unsupported-media-type", "Unsupported Media Type", "Not plain JSON."),
         503: _problem(
             503,
             "unavailable",
@@ -214,7 +214,13 @@ cancel_order_schema = extend_schema(
                 "Malformed, or against a rule.",
                 errors={"reason": ["has 0 to 200 characters"]},
             ),
-            _404=_problem(404, "no-such-order", "There is no such order", "Or it isn't yours."),
+            _404=_problem(
+                404,
+                "no-such-order",
+                "Not Found",
+                "There is none, or it isn't yours.",
+                detail="There is no such order.",
+            ),
             _409=_problem(
                 409,
                 "cannot-cancel",

@@ -45,6 +45,11 @@ MALFORMED: dict[str, bytes] = {
     "Infinity": raw(WELL.replace('"12.50"', "-Infinity")),
     "1e400": raw(WELL.replace('"12.50"', "1e400")),
     "1e999999999": raw(WELL.replace('"12.50"', "1e999999999")),
+    **{
+        number: raw(WELL.replace('"12.50"', number))
+        for sign in ("", "-")
+        for number in (f"{sign}1E{'9' * 20}", f"{sign}0E{'9' * 20}", f"{sign}1E-{'9' * 20}")
+    },
     "5,000 digits": raw(WELL.replace('"12.50"', "9" * 5000)),
     "5,000 digits as a quantity": raw(WELL.replace('"quantity": 1', '"quantity": ' + "9" * 5000)),
     "nested 990 deep": raw('{"customer_id": ' + "[" * DEEP + "]" * DEEP + "}"),
@@ -115,6 +120,7 @@ QUERIES = (
     "page_size=many",
     "page_size=" + "9" * 50,
     "colour=red",
+    "format=xml",
 )
 
 
@@ -173,6 +179,12 @@ def test_a_body_of_exactly_64_kib_is_taken(api: httpx.Client) -> None:
 def test_another_content_type_is_refused(api: httpx.Client, content_type: str) -> None:
     reply = api.post("/orders", content=raw(WELL), headers={"Content-Type": content_type})
     refused(reply, 415)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "identity, gzip", "x"])
+def test_a_compressed_body_is_refused(api: httpx.Client, encoding: str) -> None:
+    headers = {"Content-Type": TEXT, "Content-Encoding": encoding}
+    refused(api.post("/orders", content=raw(WELL), headers=headers), 415)
 
 
 @pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
@@ -275,7 +287,41 @@ def test_clients_that_leave_early_do_no_harm(system: System) -> None:
     assert system.order(system.place())
 
 
+def test_a_body_that_ends_early_is_refused(system: System) -> None:
+    head = (
+        f"POST /api/orders HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {system.token}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(WELL) + 1}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", system.ports["WEB"]), timeout=20) as connection:
+        connection.sendall(raw(head + WELL))
+        connection.shutdown(socket.SHUT_WR)
+        answer = connection.recv(4096)
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 400")
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("queries/orderrow/?customer_id__regex=(((", 400),
+        ("queries/orderrow/?" + "a=1&" * 3000, 400),
+        ("queries/orderrow/add/", 403),
+        ("queries/orderrow/x/", 302),
+    ],
+)
+def test_the_admin_refuses_what_it_has_no_page_for(system: System, path: str, status: int) -> None:
+    with httpx.Client(base_url=f"{system.site}/admin/") as browser:
+        browser.get("login/")
+        form = {
+            "username": "admin",
+            "password": system.admin_password,
+            "csrfmiddlewaretoken": browser.cookies["csrftoken"],
+        }
+        assert browser.post("login/", data=form).status_code == 302
+        assert browser.get(path).status_code == status
+
+
 def test_nothing_of_all_this_was_an_error_here(system: System) -> None:
     log = (system.data_dir / "log" / "web.log").read_text()
     assert "Traceback" not in log
-    assert "Unhandled" not in log
+    assert " ERROR " not in log
+    assert "WARNING django.security.DisallowedHost: Invalid HTTP_HOST header: 'evil.example'" in log

@@ -215,6 +215,32 @@ def test_a_strange_reason_is_refused(client, memory_store):
     assert_problem(response, 400, "validation-failed")
 
 
+@pytest.mark.parametrize("sign", ["", "-"])
+@pytest.mark.parametrize("number", ["1E", "0E", "1E-"])
+def test_an_exponent_beyond_those_of_decimals_is_refused(client, memory_store, sign, number):
+    price = f"{sign}{number}{'9' * 20}"
+    text = json.dumps(BODY).replace('"12.50"', price)
+    assert price in text
+    response = client.post("/api/orders", text, content_type="application/json")
+    assert_problem(response, 400, "parse-error")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "status"),
+    [("gzip", 415), ("identity, br", 415), ("identity", 201), ("Identity ", 201), ("", 201)],
+)
+def test_a_body_is_not_compressed(client, memory_store, encoding, status):
+    response = place(client, HTTP_CONTENT_ENCODING=encoding)
+    assert response.status_code == status
+    if status == 415:
+        assert_problem(response, 415, "unsupported-media-type")
+
+
+def test_a_title_is_the_same_on_every_python(client, memory_store):
+    response = place(client, BODY | {"customer_id": "x" * 70_000})
+    assert assert_problem(response, 413, "body-too-large")["title"] == "Content Too Large"
+
+
 def test_an_approved_order_is_not_cancelled_and_the_status_is_named(client, memory_store):
     order_id = place(client).json()["order_id"]
     debited = '{"amount": "25.00", "currency": "EUR"}'

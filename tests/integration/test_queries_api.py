@@ -92,6 +92,35 @@ def test_an_unknown_order_is_not_found(store, mine, staff):
     assert mine.get("/api/orders/not-a-uuid").status_code == 404
 
 
+def test_an_unknown_order_has_one_answer_to_whatever_is_asked_of_it(store, mine):
+    address = f"/api/orders/{uuid4()}"
+    answers = [mine.get(address), mine.get(f"{address}/events"), mine.post(f"{address}/cancel")]
+    (problem,) = {answer.content: refusal(answer, 404) for answer in answers}.values()
+    assert problem == {
+        "type": "/problems/no-such-order",
+        "title": "Not Found",
+        "status": 404,
+        "detail": "There is no such order.",
+    }
+
+
+def test_an_order_is_found_by_its_id_in_capitals_too(store, mine):
+    order_id = place(store, mine.id)
+    address = f"/api/orders/{order_id}"
+    loud = f"/api/orders/{order_id.upper()}"
+    assert loud != address
+    assert mine.get(loud).json() == mine.get(address).json()
+    assert mine.get(f"{loud}/events").json() == mine.get(f"{address}/events").json()
+    assert mine.post(f"{loud}/cancel").json()["order_id"] == order_id
+    assert {event.aggregate_id for event in all_events(store)} == {order_id}
+
+
+def test_a_format_is_a_parameter_that_there_is_none_of(store, mine):
+    order_id = place(store, mine.id)
+    for path in ("/api/orders", f"/api/orders/{order_id}", f"/api/orders/{order_id}/events"):
+        refusal(mine.get(f"{path}?format=xml"), 400, "format")
+
+
 def test_an_aggregate_that_is_no_order_is_not_found(store, staff):
     aggregate_id = str(uuid4())
     event = append(InMemoryEventStore(), aggregate_id, "order-created")

@@ -5,7 +5,7 @@ from django.test import Client
 
 from eventstore.client import EventIdConflict
 from eventstore.client.connection import use
-from eventstore.client.errors import ResultTooLarge, UnknownStream
+from eventstore.client.errors import ResultTooLarge, TooManyEvents, UnknownStream
 from eventstore.client.memory import InMemoryEventStore
 from orders_site.errors import problem
 from tests.integration.queries_browsers import Away
@@ -52,7 +52,12 @@ def test_a_body_in_chunks_is_refused_and_not_taken_for_an_empty_one(path):
 
 @pytest.mark.parametrize(
     ("error", "status"),
-    [(EventIdConflict(), 409), (ResultTooLarge(), 409), (UnknownStream(), 503)],
+    [
+        (EventIdConflict(), 409),
+        (ResultTooLarge(), 409),
+        (TooManyEvents(), 409),
+        (UnknownStream(), 503),
+    ],
 )
 def test_every_refusal_of_the_event_store_has_an_answer(error, status):
     answer = problem(error, {})

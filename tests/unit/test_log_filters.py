@@ -1,4 +1,6 @@
-"""A broker that is away is one line in the log; every other traceback stays."""
+"""A broker that is away is one line in the log, and so is a client's mistake; every other
+traceback stays.
+"""
 
 import logging
 import sys
@@ -6,7 +8,7 @@ import sys
 import pytest
 from kombu.exceptions import OperationalError
 
-from orders_site.log_filters import BrokerAway
+from orders_site.log_filters import BrokerAway, RefusalsAreNoErrors
 
 
 def record_of(error: BaseException) -> logging.LogRecord:
@@ -42,3 +44,15 @@ def test_any_other_error_keeps_its_words_and_its_traceback() -> None:
     assert BrokerAway().filter(record)
     assert record.getMessage() == "Message: x"
     assert record.exc_info
+
+
+@pytest.mark.parametrize(
+    ("status", "level", "traced"),
+    [(400, "WARNING", False), (403, "WARNING", False), (500, "ERROR", True), (None, "ERROR", True)],
+)
+def test_what_a_client_should_not_have_sent_is_a_warning_of_one_line(status, level, traced) -> None:
+    record = record_of(ValueError("((("))
+    if status:
+        record.status_code = status
+    assert RefusalsAreNoErrors().filter(record)
+    assert (record.levelname, bool(record.exc_info)) == (level, traced)

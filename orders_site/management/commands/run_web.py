@@ -34,9 +34,10 @@ class Command(BaseCommand):
             address = address_to_listen_on(options["host"], options["port"])
         except CannotListen as problem:
             raise CommandError(str(problem)) from None
-        # Granian reads slow clients outside of Python, so that they hold no thread; above the
-        # backpressure it answers 503 itself instead of queueing without bound. It forks its
-        # workers from this process, so what Django's checks have loaded here is shared with them.
+        # Granian reads headers outside of Python, so that slow ones hold no thread; of slow bodies
+        # its worker rids itself. Above the backpressure it answers 503 itself instead of queueing
+        # without bound. It forks its workers from this process, so what Django's checks have loaded
+        # here is shared with them.
         server = Granian(
             "orders_site.web_worker:application",
             interface=Interfaces.WSGI,
