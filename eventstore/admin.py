@@ -1,7 +1,7 @@
 """The log in the admin: its streams and its events, to be read only."""
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin import SimpleListFilter
@@ -11,7 +11,12 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
-from eventstore.client.admin.display import aggregate_link, change_page_link, pretty_json
+from eventstore.client.admin.display import (
+    AGGREGATE_PERMISSION,
+    aggregate_link,
+    change_page_link,
+    pretty_json,
+)
 from eventstore.client.admin.lists import MOST_CHOICES, TimeRange, distinct_values
 from eventstore.client.admin.pages import ReadOnlyAdmin
 from eventstore.client.events import DEFAULT_STREAM
@@ -103,6 +108,9 @@ class StoredEventAdmin(ReadOnlyAdmin):
     )
     exact_search = ("aggregate_id", "event_id", "position")
     search_help_text = "Aggregate id, event id or position"
+    links: ClassVar[dict[str, tuple[str, str]]] = {
+        "aggregate": (AGGREGATE_PERMISSION, "aggregate_id")
+    }
     fields = (
         ("event_type", "recorded"),
         ("aggregate", "aggregate_type"),

@@ -1,9 +1,11 @@
 """Payments and refunds in the admin: history, to be read only."""
 
+from typing import ClassVar
+
 from django.contrib import admin
 from unfold.decorators import display
 
-from eventstore.client.admin.display import aggregate_link
+from eventstore.client.admin.display import AGGREGATE_PERMISSION, aggregate_link
 from eventstore.client.admin.lists import DayRange
 from eventstore.client.admin.pages import ReadOnlyAdmin
 from eventstore.client.admin.parked import ParkedMessageAdmin
@@ -18,6 +20,7 @@ class MovementAdmin(ReadOnlyAdmin):
     list_display = ("amount_of", "state_label", "order", "provider_reference", "created_at")
     list_filter = ("state", ("created_at", DayRange))
     exact_search = ("order_id", "id")
+    links: ClassVar[dict[str, tuple[str, str]]] = {"order": (AGGREGATE_PERMISSION, "order_id")}
     ordering = ("-created_at", "-id")
 
     @display(description="Order")

@@ -1,7 +1,7 @@
 """The kitchen's desk: restaurants, which staff edit, and tickets, which staff answer."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import Model, QuerySet
@@ -12,7 +12,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from eventstore.client.admin.commands import CommandAdmin, Done, NothingToDo, StaffCommand
-from eventstore.client.admin.display import aggregate_link
+from eventstore.client.admin.display import AGGREGATE_PERMISSION, aggregate_link
 from eventstore.client.admin.lists import DayRange
 from eventstore.client.admin.pages import BoundedAdmin, ReadOnlyAdmin
 from eventstore.client.admin.parked import ParkedMessageAdmin
@@ -40,8 +40,18 @@ def _command(
         give(ticket.pk, *([given] if words else []), actor=actor, store=event_store())
         return Done(f"{reached.capitalize()}: {given}" if given else f"{reached.capitalize()}.")
 
+    def hinders(ticket: Ticket) -> str:
+        offered = OFFERED.get(ticket.state, set())
+        return "" if title.lower() in offered else f"Not possible, as it is {ticket.state}."
+
     return StaffCommand(
-        title=title, heading=heading, run=run, words=words, refusals=REFUSALS, danger=danger
+        title=title,
+        heading=heading,
+        run=run,
+        words=words,
+        refusals=REFUSALS,
+        danger=danger,
+        hinders=hinders,
     )
 
 
@@ -91,6 +101,7 @@ class TicketAdmin(CommandAdmin, ReadOnlyAdmin):
     list_filter = ("state", ("created_at", DayRange))
     exact_search = ("order_id", "restaurant_id", "id")
     search_help_text = "Order id, restaurant id or ticket id"
+    links: ClassVar[dict[str, tuple[str, str]]] = {"order": (AGGREGATE_PERMISSION, "order_id")}
     ordering = ("-created_at", "-id")
     fields = (
         ("state_label", "order"),

@@ -26,6 +26,12 @@ def pytest_report_header() -> str:
     return f"database server: {'given by ' + OPTION if server else 'the embedded PostgreSQL'}"
 
 
+def pytest_unconfigure() -> None:
+    """The settings have made the data folder, with secrets in it, whatever the tests needed."""
+    if settings.configured and settings.DATA_DIR.name.startswith("orders-tests-"):
+        shutil.rmtree(settings.DATA_DIR, ignore_errors=True)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def sent_statements() -> Iterator[SentStatements]:
     """No test makes the product send what CockroachDB refuses."""
@@ -44,10 +50,8 @@ def no_shared_connections() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def data_dir() -> Iterator[object]:
-    yield settings.DATA_DIR
-    if settings.DATA_DIR.name.startswith("orders-tests-"):
-        shutil.rmtree(settings.DATA_DIR, ignore_errors=True)
+def data_dir() -> object:
+    return settings.DATA_DIR
 
 
 @pytest.fixture(scope="session")

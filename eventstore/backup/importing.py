@@ -29,8 +29,8 @@ class LogMoved(Exception):
         return str(self.__doc__)
 
 
-def load(database: LogDatabase, path: Path, archived: Archived, told: Told) -> StreamHead:
-    """Import an archive that was verified; where the stream stands then.
+def load(database: LogDatabase, path: Path, archived: Archived, told: Told) -> int:
+    """Import an archive that was verified; how many of its events were new.
 
     An import that was interrupted goes on where it ended. The log keeps its id.
 
@@ -59,7 +59,7 @@ def load(database: LogDatabase, path: Path, archived: Archived, told: Told) -> S
                 batch, size = [], 0
     if batch:
         head = database.commit(partial(add, before=head, events=batch))
-    return head
+    return head.position - begun_at.position
 
 
 def _begin(cursor: CursorWrapper, archived: Archived) -> StreamHead:

@@ -1,10 +1,17 @@
 """Who may log in to the admin and what was done in it; and the page that the admin starts with."""
 
+from typing import Any
+
+from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.management import get_permission_codename
 from django.contrib.auth.models import Group, User
+from django.db.models import ManyToManyField, Q
+from django.forms import ModelMultipleChoiceField
+from django.http import HttpRequest
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
@@ -16,8 +23,39 @@ admin.site.unregister(User)
 admin.site.unregister(Group)
 
 
+def never_asked() -> Q:
+    """Of Django's own permissions those that no page of this admin asks for."""
+    found = Q()
+    for model in apps.get_models():
+        page = admin.site._registry.get(model)
+        asked = getattr(page, "permissions_asked", ())
+        names = [
+            get_permission_codename(action, model._meta)
+            for action in ("view", "add", "change", "delete")
+            if action not in asked
+        ]
+        found |= Q(
+            content_type__app_label=model._meta.app_label,
+            content_type__model=model._meta.model_name,
+            codename__in=names,
+        )
+    return found
+
+
+class PermissionPicker(BoundedAdmin):
+    """Offers those permissions that allow something."""
+
+    def formfield_for_manytomany(
+        self, db_field: "ManyToManyField[Any, Any]", request: HttpRequest, **kwargs: Any
+    ) -> ModelMultipleChoiceField | None:
+        field = super().formfield_for_manytomany(db_field, request, **kwargs)
+        if field is not None and db_field.name in ("permissions", "user_permissions"):
+            field.queryset = field.queryset.exclude(never_asked())
+        return field
+
+
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, BoundedAdmin):
+class UserAdmin(PermissionPicker, DjangoUserAdmin):
     list_filter = ("is_staff", "is_superuser", "is_active")
     exact_search = ("username", "email")
     search_help_text = "Name or email address"
@@ -27,7 +65,7 @@ class UserAdmin(DjangoUserAdmin, BoundedAdmin):
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, BoundedAdmin):
+class GroupAdmin(PermissionPicker, DjangoGroupAdmin):
     exact_search = ("name",)
     search_help_text = "Name"
 

@@ -10,9 +10,16 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from orders_site.console.parts import Answer
-from orders_site.console.questions import MOST, PARTS, ContextState, SubscriptionState, today
+from orders_site.console.questions import (
+    CONTEXTS,
+    MOST,
+    PARTS,
+    ContextState,
+    Progress,
+    progress,
+    today,
+)
 
-CONTEXTS = ("ordering", "payments", "restaurant", "queries")
 TITLES = {
     "ordering": "Orders database",
     "payments": "Payments database",
@@ -67,7 +74,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "title": "Today",
         "cards": list(cards(request, answers)),
         "parts": [_part(name, answers[name]) for name in TITLES],
-        "subscriptions": list(subscriptions(answers)),
+        "subscriptions": [_subscription(one) for one in progress(answers)],
     }
 
 
@@ -83,7 +90,8 @@ def cards(request: HttpRequest, answers: Mapping[str, Answer]) -> Iterator[Card]
         yield _by_state("Payments today", "payments", "payment", "state", STATES, since, answers)
     if may("restaurant.view_ticket"):
         yield _waiting(answers["restaurant"])
-    yield _parked([label for label in CONTEXTS if may(f"{label}.view_parkedmessage")], answers)
+    if labels := [label for label in CONTEXTS if may(f"{label}.view_parkedmessage")]:
+        yield _parked(labels, answers)
     if may("ordering.view_ordersaga"):
         yield _alarms(answers["ordering"])
 
@@ -167,22 +175,14 @@ def _part(name: str, answer: Answer) -> Health:
     return Health(TITLES[name], "answers", "success")
 
 
-def subscriptions(answers: Mapping[str, Answer]) -> Iterator[Health]:
-    """How far behind the head each subscription is."""
-    head = answers["event store"].value
-    for label in CONTEXTS:
-        state = answers[label].value
-        if isinstance(state, ContextState):
-            for one in state.subscriptions:
-                yield _subscription(one, head)
-
-
-def _subscription(one: SubscriptionState, head: int | None) -> Health:
-    if head is None:
+def _subscription(one: Progress) -> Health:
+    """How far behind the head it is."""
+    if one.behind is None:
         return Health(one.name, f"at {one.position:,}; the head is not known", "warning")
-    behind = max(head - one.position, 0)
-    if not behind:
+    if not one.behind:
         return Health(one.name, "has everything", "success")
-    still = timedelta(seconds=int(one.still_for.total_seconds()))
-    words = f"{behind:,} behind, checkpoint moved {still} ago"
-    return Health(one.name, words, "info" if still < timedelta(minutes=1) else "warning")
+    if one.stuck_for is None:
+        return Health(one.name, f"{one.behind:,} behind; since when is not known", "warning")
+    stuck = timedelta(seconds=int(one.stuck_for.total_seconds()))
+    words = f"{one.behind:,} behind, the next one waiting for {stuck}"
+    return Health(one.name, words, "info" if stuck < timedelta(minutes=1) else "warning")

@@ -14,7 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from eventstore.client import Event, EventStoreError, InvalidEvent, TransientError
-from eventstore.client.admin.display import change_page_link, pretty_json
+from eventstore.client.admin.display import AGGREGATE_PERMISSION, change_page_link, pretty_json
 from eventstore.client.connection import event_store
 from orders_site.money import Money
 from orders_site.ordering.reads import saga_of
@@ -71,7 +71,7 @@ class Entry:
 def order_page(request: HttpRequest, aggregate_id: str) -> HttpResponse:
     """GET admin/orders/<id>/: as much of it as the user may see and the parts that answer know."""
     may = request.user.has_perm
-    if not may("queries.view_orderrow"):
+    if not may(AGGREGATE_PERMISSION):
         raise PermissionDenied
     order_id = unquote(aggregate_id)
     row = _asked("The query model", lambda: order_view(order_id))

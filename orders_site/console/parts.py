@@ -39,18 +39,27 @@ class Parts:
 
     def ask(self, seconds: float = DEADLINE_SECONDS) -> dict[str, Answer]:
         """Every part's answer, as far as it comes within so many seconds."""
-        futures = {name: self._future(name) for name in self._questions}
+        futures = {name: self._future(name, asks) for name, asks in self._questions.items()}
         wait(futures.values(), timeout=seconds)
         return {name: _answer(name, future) for name, future in futures.items()}
 
-    def _future(self, name: str) -> "Future[Any]":
+    def ask_also(self, name: str, question: Callable[[], Any], seconds: float) -> Answer:
+        """The answer to a question that comes up only now; another asker's, if that is under way.
+
+        Its name is no part's.
+        """
+        future = self._future(name, question)
+        wait([future], timeout=seconds)
+        return _answer(name, future)
+
+    def _future(self, name: str, question: Callable[[], Any]) -> "Future[Any]":
         with self._lock:
             future = self._under_way.get(name)
             if future is None or future.done():
                 future = self._under_way[name] = Future()
                 # A daemon: a part that hangs does not keep the process from ending.
                 threading.Thread(
-                    target=_run, args=[self._questions[name], future], name=name, daemon=True
+                    target=_run, args=[question, future], name=name, daemon=True
                 ).start()
         return future
 

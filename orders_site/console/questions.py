@@ -1,7 +1,7 @@
 """What the landing page asks each part: whether it answers, and what is going on there."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from functools import partial
@@ -15,17 +15,19 @@ from django.utils import timezone
 
 from eventstore.client.connection import event_store
 from eventstore.client.models import ParkedMessage
-from orders_site.console.parts import Parts
+from orders_site.console.parts import Answer, Parts
 from orders_site.ordering import reads as ordering
 from payments import reads as payments
 from queries import reads as queries
 from restaurant import reads as restaurant
 
+CONTEXTS = ("ordering", "payments", "restaurant", "queries")
 # Counting stops here; a console needs no larger figure.
 MOST = 10_000
 MOST_SUBSCRIPTIONS = 50
 MOST_PARKED = 1_000
 NATS_SECONDS = 0.5
+LOG_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,20 @@ class SubscriptionState:
     name: str
     position: int
     still_for: timedelta
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a subscription is, seen from the log's end; None is what is not known.
+
+    `stuck_for`: how long its next event has been there without the checkpoint moving; 0 where it
+    has everything.
+    """
+
+    name: str
+    position: int
+    behind: int | None
+    stuck_for: timedelta | None
 
 
 @dataclass(frozen=True)
@@ -104,3 +120,31 @@ QUESTIONS: dict[str, Callable[[], Any]] = {
     "NATS": nats,
 }
 PARTS = Parts(QUESTIONS)
+
+
+def progress(answers: Mapping[str, Answer]) -> Iterator[Progress]:
+    """Each subscription that the parts told of; asks the log how old the next event of each is."""
+    head = answers["event store"].value
+    states = [answers[label].value for label in CONTEXTS]
+    known = [
+        one for state in states if isinstance(state, ContextState) for one in state.subscriptions
+    ]
+    late = {one.position + 1 for one in known if head is not None and one.position < head}
+    ages: dict[int, timedelta] = {}
+    if late:
+        ages = PARTS.ask_also("next events", partial(ages_of, late), LOG_SECONDS).value or {}
+    for one in known:
+        behind = None if head is None else max(head - one.position, 0)
+        age = ages.get(one.position + 1) if behind else timedelta(0)
+        stuck_for = None if behind is None or age is None else min(age, one.still_for)
+        yield Progress(one.name, one.position, behind, stuck_for)
+
+
+def ages_of(positions: Collection[int]) -> dict[int, timedelta]:
+    """How long ago the events at positions of the log were stored, so many of the first of them."""
+    store, now = event_store(), timezone.now()
+    return {
+        event.position: max(now - event.recorded_at, timedelta(0))
+        for position in sorted(positions)[:MOST_SUBSCRIPTIONS]
+        for event in store.read_stream(position, limit=1)
+    }

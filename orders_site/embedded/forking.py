@@ -2,6 +2,7 @@
 none of them changes is in memory once.
 """
 
+import atexit
 import contextlib
 import ctypes
 import fcntl
@@ -15,8 +16,11 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any, NoReturn
 
 from setproctitle import setproctitle
 
@@ -88,7 +92,7 @@ class ForkServer:
                 os.setsid()
                 _close_inherited()
                 setproctitle(title)
-                _serve(theirs)
+                _do_and_leave(partial(_serve, theirs))
         theirs.close()
         self._requests.settimeout(ANSWER_SECONDS)
 
@@ -159,7 +163,7 @@ def _close_inherited() -> None:
 
 
 def _serve(requests: socket.socket) -> None:
-    """Fork on request until nobody can ask any more; only children leave it, by an exit."""
+    """Fork on request until nobody can ask any more."""
     children: dict[int, int] = {}
     waiting = select.poll()
     waiting.register(requests, select.POLLIN)
@@ -197,7 +201,7 @@ def _fork(requests: socket.socket, children: dict[int, int]) -> int | None:
             os._exit(0)
         os.close(gate)
         folder, *arguments = json.loads(request)
-        _become(arguments, folder, outputs[0])
+        _do_and_leave(partial(_become, arguments, folder, outputs[0]))
     handle = os.pidfd_open(pid)
     children[handle] = pid
     with contextlib.suppress(OSError):  # who asked is gone
@@ -208,7 +212,7 @@ def _fork(requests: socket.socket, children: dict[int, int]) -> int | None:
 
 
 def _become(arguments: Sequence[str], folder: str, output: int) -> None:
-    """Go on as what `python ARGUMENTS` would be, and exit."""
+    """Go on as what `python ARGUMENTS` would be."""
     os.setsid()
     os.chdir(folder)
     null = os.open(os.devnull, os.O_RDWR)
@@ -227,7 +231,31 @@ def _become(arguments: Sequence[str], folder: str, output: int) -> None:
         case _:
             sys.argv = list(arguments)
             runpy.run_path(arguments[0], run_name="__main__")
-    sys.exit()
+
+
+def _do_and_leave(work: Callable[[], None]) -> NoReturn:
+    """Do a forked process' work and end it as Python would, but here: the frames beneath are those
+    of who forked it, and so is what they do at their end.
+    """
+    code: Any = 1
+    try:
+        work()
+        code = 0
+    except SystemExit as end:
+        code = end.code
+    except BaseException:
+        traceback.print_exc()
+    try:
+        # The end of `multiprocessing`'s forks: threads are waited for, then all is said.
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        if not isinstance(code, int | None):
+            sys.stderr.write(f"{code}\n")
+            code = 1
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit((code or 0) & 0xFF)
 
 
 def _open_streams() -> None:

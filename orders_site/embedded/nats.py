@@ -48,6 +48,7 @@ class EmbeddedNats:
     ):
         self.data_dir = data_dir.resolve()
         self.port = port
+        self.ports = {port: "ORDERS_NATS_PORT"}
         self.credentials = credentials
         self.streams = streams
         self.home = self.data_dir / "nats"
@@ -70,7 +71,7 @@ class EmbeddedNats:
         return url(role, self.port, self.credentials)
 
     def _prepare(self) -> list[str]:
-        refuse_taken(self.port, "ORDERS_NATS_PORT")
+        refuse_taken(self.ports)
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         config = self.home / "nats.conf"
         # What JSON escapes beyond ASCII (backslash u) is an error to NATS.

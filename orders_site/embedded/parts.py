@@ -5,10 +5,10 @@ import itertools
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from orders_site.embedded.forking import ForkServer
 from orders_site.embedded.ports import refuse_taken
@@ -16,6 +16,7 @@ from orders_site.embedded.process import ServerProcess
 
 READY_SECONDS = 90.0
 TAIL_SECONDS = 0.2
+READ_BYTES = 64 * 1024
 COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 
 
@@ -23,16 +24,15 @@ COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 class PythonPart:
     """A Python process of ours, in a folder of its own so that a left-over one is recognised.
 
-    `arguments` follow the interpreter; `forks` starts it, where that is given. `port` and its
-    setting are looked at before the start.
+    `arguments` follow the interpreter; `forks` starts it, where that is given. `ports` come with
+    their settings and are looked at before the start.
     """
 
     name: str
     data_dir: Path
     arguments: Sequence[str]
     ready: Callable[[], bool]
-    port: int | None = None
-    port_setting: str = ""
+    ports: Mapping[int, str] = field(default_factory=dict)
     forks: ForkServer | None = None
 
     def __post_init__(self) -> None:
@@ -60,8 +60,7 @@ class PythonPart:
 
     def _prepare(self) -> Sequence[str]:
         self.home.mkdir(parents=True, exist_ok=True)
-        if self.port is not None:
-            refuse_taken(self.port, self.port_setting)
+        refuse_taken(self.ports)
         return [sys.executable, *self.arguments]
 
 
@@ -76,9 +75,7 @@ class LogScreen:
             name: self._paint(f"{name:<{width}} |", colour)
             for name, colour in zip(paths, itertools.cycle(COLOURS), strict=False)
         }
-        self._paths = dict(paths)
-        # What a log held before this run is not news.
-        self._seen = {name: _size(path) for name, path in paths.items()}
+        self._logs = {name: _Log(path) for name, path in paths.items()}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="log screen", daemon=True)
 
@@ -98,34 +95,70 @@ class LogScreen:
     def _print_all(self) -> None:
         while True:
             last = self._stop.is_set()
-            for name, path in self._paths.items():
-                for line in self._new_lines(name, path):
+            for name, log in self._logs.items():
+                for line in log.new_lines():
                     print(f"{self._prefixes[name]} {line}", file=self._output)
             self._output.flush()
             if last:
                 return
             self._stop.wait(TAIL_SECONDS)
 
-    def _new_lines(self, name: str, path: Path) -> list[str]:
-        """Whole lines written since the last look; a file that was rotated starts anew."""
-        size = _size(path)
-        start = self._seen[name] if size >= self._seen[name] else 0
-        if size == start:
-            self._seen[name] = start
-            return []
-        with path.open("rb") as log:
-            log.seek(start)
-            text = log.read(size - start)
-        whole = text[: text.rfind(b"\n") + 1]
-        self._seen[name] = start + len(whole)
-        return whole.decode(errors="replace").splitlines()
-
     def _paint(self, text: str, colour: int) -> str:
         return f"\033[{colour}m{text}\033[0m" if self._colour else text
 
 
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
+class _Log:
+    """A log file that is read as it grows, and from its end into the one that takes its place.
+
+    It is held open: rotated within an instant, it has another inode, and maybe no fewer bytes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._begun = b""
+        self._file = self._open()
+        if self._file is not None:
+            # What a log held before this run is not news.
+            self._file.seek(0, os.SEEK_END)
+
+    def new_lines(self) -> Iterator[str]:
+        """Whole lines written since the last look; of a line without an end a good deal."""
+        while True:
+            # Looked at first: what was written to a file before its rotation is read then.
+            replaced = self._is_replaced()
+            if self._file is not None:
+                yield from self._read(self._file, to_the_end=replaced)
+            if not replaced:
+                return
+            if self._file is not None:
+                self._file.close()
+            self._file = self._open()
+
+    def _read(self, file: BinaryIO, *, to_the_end: bool) -> Iterator[str]:
+        while part := file.read(READ_BYTES):
+            text = self._begun + part
+            end = text.rfind(b"\n") + 1 or len(text) * (len(text) >= READ_BYTES)
+            self._begun = text[end:]
+            yield from text[:end].decode(errors="replace").splitlines()
+        if to_the_end and self._begun:
+            yield self._begun.decode(errors="replace")
+            self._begun = b""
+
+    def _is_replaced(self) -> bool:
+        """Whether another file has this one's name; one that was emptied is read from its start."""
+        try:
+            named = self._path.stat()
+        except OSError:
+            return False  # between two, or not there yet
+        if self._file is None:
+            return True
+        own = os.fstat(self._file.fileno())
+        if own.st_size < self._file.tell():
+            self._file.seek(0)
+        return not os.path.samestat(named, own)
+
+    def _open(self) -> BinaryIO | None:
+        try:
+            return self._path.open("rb")
+        except OSError:
+            return None

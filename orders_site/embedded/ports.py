@@ -1,8 +1,10 @@
 """TCP ports of this machine: whether one is free, who has it, where it is reached."""
 
 import socket
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
-from orders_site.embedded.process import EmbeddedServerError
+from orders_site.embedded.process import EmbeddedServerError, ServerProcess
 
 
 def free_port() -> int:
@@ -33,17 +35,53 @@ def owner_of(port: int) -> str:
     return "unknown"
 
 
-def refuse_taken(port: int, setting: str) -> None:
-    """Raise EmbeddedServerError if `port` of 127.0.0.1 is taken.
+class Listening(Protocol):
+    """What listens on ports, each given with the setting that gives it another."""
 
-    `setting` names what the user can set to take another port.
+    @property
+    def ports(self) -> Mapping[int, str]: ...
+
+    @property
+    def process(self) -> ServerProcess: ...
+
+
+def refuse_taken(ports: Mapping[int, str]) -> None:
+    """Raise EmbeddedServerError if ports of 127.0.0.1 are taken, with a line for each.
+
+    Each comes with what the user can set to take another.
     """
+    if problems := list(filter(None, map(_problem, ports, ports.values()))):
+        raise EmbeddedServerError("\n".join(problems))
+
+
+def refuse_taken_by_others(parts: Sequence[Listening]) -> None:
+    """Raise EmbeddedServerError naming all ports that the parts can't have, before any is started.
+
+    What a killed supervisor left on one is stopped; if its supervisor is alive, that is said.
+    """
+    given: dict[int, str] = {}
+    problems = []
+    for part in reversed(parts):
+        for port, setting in part.ports.items():
+            if port in given:
+                problems.append(f"port {port} is given by both {setting} and {given[port]}")
+            elif _problem(port, setting):
+                part.process.stop_left_over()
+            given[port] = setting
+    problems += filter(None, map(_problem, given, given.values()))
+    if problems:
+        raise EmbeddedServerError("\n".join(reversed(problems)))
+
+
+def _problem(port: int, setting: str) -> str:
+    """Why a port can't be had; empty if it can."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise EmbeddedServerError(
+        except OSError:
+            return (
                 f"port {port} is taken by another program ({owner_of(port)}): "
-                f"stop it, or set {setting} to a free port"
-            ) from error
+                f"stop it, or set {setting} to another"
+            )
+    return ""

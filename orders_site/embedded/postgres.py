@@ -4,10 +4,10 @@ import contextlib
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import subprocess
-import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,6 +15,10 @@ from orders_site.embedded.process import EmbeddedServerError, ServerProcess, run
 
 ROLE = "postgres"
 PORT = 5432  # names the socket file; nothing listens on TCP
+# Of an address Linux takes 107 bytes, macOS 103; the name in the folder takes some of them.
+SOCKET_FOLDER_BYTES = 100 - len(f"/.s.PGSQL.{PORT}")
+# Elsewhere Postgres and libpq would take a comma for the end of the path, say.
+PLAIN_PATH = re.compile(r"[\w/. -]+", re.ASCII)
 
 SETTINGS = {
     "listen_addresses": "",
@@ -42,6 +46,7 @@ class EmbeddedPostgres:
         self.data_dir = data_dir.resolve()
         self.pgdata = self.data_dir / "postgres"
         self.durable = durable
+        self.ports: dict[int, str] = {}
         self.process = ServerProcess(
             "postgres",
             self.data_dir,
@@ -114,13 +119,20 @@ class EmbeddedPostgres:
 
     def _initdb(self, account: tuple[int, int] | None) -> None:
         """Create the data beside its place and move it there, so that it is whole or absent."""
+        program = _program("initdb")
+        # It has a shell find the server beside it, and quotes the path as if nothing else were odd.
+        if odd := set('"$`') & set(str(program)):
+            raise EmbeddedServerError(
+                f"PostgreSQL can't be set up from {program.parent}: a path with {' '.join(odd)} "
+                "is too much for its initdb; move the project and its virtual environment"
+            )
         draft = self.pgdata.with_name("postgres.initdb")
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700, parents=True)
         if account:
             os.chown(draft, *account)
         command = [
-            str(_program("initdb")),
+            str(program),
             "-D",
             str(draft),
             "-U",
@@ -149,9 +161,14 @@ class EmbeddedPostgres:
 
 
 def socket_dir(data_dir: Path) -> Path:
-    """The folder of the socket of `data_dir`'s server: short, as a socket's path has 107 bytes."""
-    digest = hashlib.sha256(os.fsencode(data_dir.resolve())).hexdigest()[:12]
-    return Path(tempfile.gettempdir()) / f"orders-{digest}"
+    """The folder of the socket of `data_dir`'s server: in there, or where that can't be an address,
+    in /tmp, whatever TMPDIR is: every terminal must find the same.
+    """
+    inside = data_dir.resolve() / "socket"
+    path = os.fsencode(inside)
+    if len(path) <= SOCKET_FOLDER_BYTES and PLAIN_PATH.fullmatch(str(inside)):
+        return inside
+    return Path("/tmp") / f"orders-{hashlib.sha256(path).hexdigest()[:12]}"  # noqa: S108 - claimed
 
 
 def url(data_dir: Path, database: str) -> str:
@@ -161,12 +178,13 @@ def url(data_dir: Path, database: str) -> str:
 
 
 def _claim_socket_dir(folder: Path, account: tuple[int, int] | None) -> None:
-    """Create the socket's folder, or make sure that the one in the shared temp folder is ours."""
+    """Create the socket's folder, or make sure that the one in the shared /tmp is ours."""
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if folder.is_symlink() or found.st_uid not in {os.geteuid(), account[0] if account else -1}:
         raise EmbeddedServerError(
-            f"{folder} belongs to another user (id {found.st_uid}): remove it, or set TMPDIR"
+            f"{folder} belongs to another user (id {found.st_uid}): remove it, or set "
+            "ORDERS_DATA_DIR to another folder"
         )
     if account:
         os.chown(folder, *account)

@@ -38,6 +38,8 @@ class Supervisor:
 
     def __init__(self) -> None:
         self.stopping = threading.Event()
+        # Whether any part has run.
+        self.begun = False
         self._parts: list[Part] = []
         self._keepers: list[threading.Thread] = []
         self._starting: set[str] = set()
@@ -84,6 +86,7 @@ class Supervisor:
         try:
             if not self.stopping.is_set():
                 part.start()
+                self.begun = True
         finally:
             self._starting.discard(part.name)
 

@@ -16,6 +16,7 @@ class EmbeddedValkey:
     def __init__(self, data_dir: Path, port: int, credentials: Credentials):
         self.data_dir = data_dir.resolve()
         self.port = port
+        self.ports = {port: "ORDERS_VALKEY_PORT"}
         self.credentials = credentials
         self.home = self.data_dir / "valkey"
         self.process = ServerProcess(
@@ -39,7 +40,7 @@ class EmbeddedValkey:
         return url(self.port, self.credentials, number)
 
     def _prepare(self) -> list[str]:
-        refuse_taken(self.port, "ORDERS_VALKEY_PORT")
+        refuse_taken(self.ports)
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         config = self.home / "valkey.conf"
         lines = [

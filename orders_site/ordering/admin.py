@@ -1,6 +1,6 @@
 """Ordering in the admin: sagas, to be read only, and the API's clients."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
@@ -13,7 +13,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from eventstore.client.admin.commands import CommandAdmin, Done, NothingToDo, StaffCommand
-from eventstore.client.admin.display import aggregate_link
+from eventstore.client.admin.display import AGGREGATE_PERMISSION, aggregate_link
 from eventstore.client.admin.lists import DayRange
 from eventstore.client.admin.pages import ReadOnlyAdmin
 from eventstore.client.admin.parked import ParkedMessageAdmin
@@ -47,6 +47,7 @@ class OrderSagaAdmin(ReadOnlyAdmin):
     list_filter = ("state", AttentionFilter, ("updated_at", DayRange))
     exact_search = ("order_id",)
     search_help_text = "Order id"
+    links: ClassVar[dict[str, tuple[str, str]]] = {"order": (AGGREGATE_PERMISSION, "order_id")}
     ordering = ("-updated_at", "order_id")
     fields = (
         ("order", "state"),
@@ -96,6 +97,7 @@ class ApiClientAdmin(CommandAdmin, ReadOnlyAdmin):
     list_display = ("name", "id", "is_active", "created_at")
     list_filter = ("is_active",)
     exact_search = ("name", "id")
+    permissions_asked = ("view", "add", "change")
     search_help_text = "Name or id"
     ordering = ("name",)
     actions = ("activate", "deactivate")

@@ -1,5 +1,6 @@
 """The life of `manage.py up`: second start, taken port, killed supervisor, clean stop."""
 
+import contextlib
 import shutil
 import signal
 import socket
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from orders_site.embedded.ports import free_port
-from tests.e2e.system import ROOT, System
+from tests.e2e.system import ROOT, System, free_ports
 
 
 @pytest.fixture
@@ -63,16 +64,41 @@ def test_a_database_that_is_away_gives_one_clear_line_and_leaves_nothing(own: Sy
     assert own.processes() == []
 
 
-def test_a_taken_port_gives_one_clear_line_and_leaves_nothing(own: System) -> None:
-    with socket.socket() as squatter:
-        squatter.bind(("127.0.0.1", own.ports["WEB"]))
-        squatter.listen()
+def test_all_taken_ports_are_named_before_anything_starts(own: System) -> None:
+    metrics = free_ports(8)
+    own.environment["ORDERS_METRICS_PORT"] = str(metrics)
+    taken = {
+        own.ports["NATS"]: "ORDERS_NATS_PORT",
+        own.ports["WEB"]: "ORDERS_WEB_PORT",
+        metrics + 3: "ORDERS_METRICS_PORT",
+    }
+    with contextlib.ExitStack() as squatters:
+        for port in taken:
+            squatters.enter_context(socket.create_server(("127.0.0.1", port)))
         refused = own.manage("up", "--quiet")
     assert refused.returncode == 1
-    assert f"port {own.ports['WEB']} is taken" in refused.stderr
-    assert "ORDERS_WEB_PORT" in refused.stderr
-    assert "Traceback" not in refused.stderr
+    lines = refused.stderr.removeprefix("CommandError: ").splitlines()
+    assert len(lines) == 3
+    for port, setting in taken.items():
+        [line] = [line for line in lines if line.startswith(f"port {port} is taken")]
+        assert line.endswith(f"set {setting} to another")
+    assert "Stopped" not in refused.stdout
+    assert not (own.data_dir / "postgres").exists()
     assert own.processes() == []
+
+
+def test_a_second_one_on_the_same_data_is_refused_and_the_first_runs_on(own: System) -> None:
+    own.start()
+    for _ in range(2):
+        refused = own.manage("up", "--quiet")
+        assert refused.returncode == 1
+        assert "is already run by process" in refused.stderr
+        assert "nothing is left running" not in refused.stdout
+        # On other ports it is the data that is taken.
+        own.environment |= {f"ORDERS_{name}_PORT": str(free_port()) for name in own.ports}
+    order_id = own.place("19.00")
+    own.reaches(order_id, "approved", "debited")
+    assert own.stop() == 0
 
 
 def test_an_interrupt_in_the_middle_of_the_start_leaves_nothing(own: System) -> None:

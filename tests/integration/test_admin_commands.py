@@ -119,6 +119,18 @@ def test_a_command_needs_the_permission_to_view_too(world):
     assert world.ticket(ticket.order_id).state == "open"
 
 
+def test_what_a_ticket_cannot_take_is_said_before_it_is_tried(boss, world):
+    open_, approved = (world.ticket(world.place("sushi-kyoto")) for _ in range(2))
+    on_page(boss, approved, "approve")
+    body = {"action": "reject", "_selected_action": [str(open_.pk), str(approved.pk)]}
+    asked = boss.post(TICKETS, {**body, "index": "0"}).content.decode()
+    assert asked.count("Not possible, as it is") == asked.count("as it is approved.") == 1
+    url = reverse("admin:restaurant_ticket_approve_this", args=[approved.pk])
+    assert "Not possible, as it is approved." in boss.get(url).content.decode()
+    url = reverse("admin:restaurant_ticket_approve_this", args=[open_.pk])
+    assert "Not possible" not in boss.get(url).content.decode()
+
+
 def test_looking_at_a_button_does_nothing(boss, world):
     ticket = world.ticket(world.place("sushi-kyoto"))
     url = reverse("admin:restaurant_ticket_approve_this", args=[ticket.pk])

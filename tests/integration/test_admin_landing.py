@@ -2,7 +2,8 @@
 
 import threading
 import time
-from datetime import UTC
+from dataclasses import replace
+from datetime import UTC, timedelta
 
 import pytest
 from django.db import connections
@@ -92,6 +93,12 @@ def test_every_figure_leads_to_what_it_counts(boss, world):
             assert found.result_count == figure.number, figure
 
 
+def test_who_may_see_no_parked_messages_is_not_told_that_there_are_none(world):
+    anna = staff("restaurant.view_ticket")
+    park(PaymentsParked, "order-1")
+    assert "Nothing is parked." not in landing(anna)
+
+
 def test_a_card_needs_the_permission_to_view_what_it_counts(world):
     anna = staff("restaurant.view_ticket", "payments.view_parkedmessage")
     world.place("sushi-kyoto")
@@ -143,7 +150,33 @@ def test_a_subscription_shows_how_far_it_is_behind(boss, world):
     Checkpoint.objects.create(subscription="there", log_id=head.log_id, position=head.position)
     lines = {line.name: line.words for line in boss.get("/admin/").context["subscriptions"]}
     assert lines["there"] == "has everything"
-    assert lines["late"].startswith("2 behind, checkpoint moved 0:00:0")
+    assert lines["late"].startswith("2 behind, the next one waiting for 0:00:0")
+
+
+def test_the_time_in_which_nothing_happened_does_not_count_as_being_stuck(boss, world):
+    head = world.store.head()
+    row = Checkpoint.objects.create(subscription="late", log_id=head.log_id, position=0)
+    Checkpoint.objects.filter(pk=row.pk).update(updated_at=timezone.now() - timedelta(hours=1))
+    world.place("pizza-roma")
+    lines = {line.name: line for line in boss.get("/admin/").context["subscriptions"]}
+    assert lines["late"].words.startswith("3 behind, the next one waiting for 0:00:0")
+    assert lines["late"].tone == "info"
+
+
+def test_a_subscription_that_goes_through_an_old_log_is_not_stuck(boss, world):
+    world.place("pizza-roma")
+    aged = [
+        replace(event, recorded_at=event.recorded_at - timedelta(days=9))
+        for event in world.store.read_stream()
+    ]
+    world.store.read_stream = lambda first, limit: aged[first - 1 : first - 1 + limit]
+    head = world.store.head()
+    moves = Checkpoint.objects.create(subscription="moves", log_id=head.log_id, position=1)
+    stands = Checkpoint.objects.create(subscription="stands", log_id=head.log_id, position=1)
+    hour_ago = timezone.now() - timedelta(hours=1)
+    Checkpoint.objects.filter(pk=stands.pk).update(updated_at=hour_ago)
+    tones = {line.name: line.tone for line in boss.get("/admin/").context["subscriptions"]}
+    assert tones == {moves.pk: "info", stands.pk: "warning"}
 
 
 def test_a_part_that_hangs_costs_the_deadline_and_one_thread():

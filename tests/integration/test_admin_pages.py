@@ -68,6 +68,45 @@ def test_an_empty_list_is_a_page(model, boss, memory_store):
     assert boss.get(page(model, "changelist")).status_code == 200
 
 
+@pytest.mark.parametrize("model", HISTORY, ids=lambda model: model._meta.label)
+def test_an_empty_list_of_history_tells_nobody_to_add_to_it(model, boss, memory_store):
+    body = boss.get(page(model, "changelist")).content.decode()
+    assert f"No {model._meta.verbose_name_plural} yet" in body
+    assert "are only shown here" in body
+    assert "Create a new item" not in body
+
+
+def test_a_list_that_a_search_empties_leads_back_to_all(boss, filled):
+    body = boss.get(page(Ticket, "changelist") + "?q=nobody").content.decode()
+    assert "No tickets are like this" in body
+    assert "Show all" in body
+
+
+def test_times_in_lists_say_that_they_are_utc(boss, filled):
+    payment = Payment.objects.order_by("-created_at", "-id")[0]
+    body = boss.get(page(Payment, "changelist")).content.decode()
+    assert f"{payment.created_at:%Y-%m-%d %H:%M:%S} UTC" in body
+
+
+@pytest.mark.parametrize(("model", "field"), [(User, "user_permissions"), (Group, "permissions")])
+def test_only_permissions_that_allow_something_are_offered(model, field, boss):
+    row = User.objects.get() if model is User else Group.objects.create(name="kitchen")
+    form = boss.get(page(model, "change", row.pk)).context["adminform"].form
+    offered = {
+        f"{each.content_type.app_label}.{each.codename}" for each in form.fields[field].queryset
+    }
+    assert offered >= {
+        *("payments.view_payment", "payments.retry_parkedmessage", "restaurant.approve_ticket"),
+        *("restaurant.change_restaurant", "ordering.add_apiclient", "ordering.change_apiclient"),
+        *("ordering.view_all_orders", "ordering.cancel_order", "auth.delete_user"),
+    }
+    assert not offered & {
+        *("payments.change_payment", "restaurant.add_ticket", "ordering.delete_apiclient"),
+        *("eventstore.delete_storedevent", "queries.delete_parkedmessage", "admin.add_logentry"),
+        *("payments.change_checkpoint", "queries.view_orderitemrow", "sessions.add_session"),
+    }
+
+
 def test_every_list_and_row_is_a_page(boss, filled):
     boss.post(page(ApiClient, "add"), {"name": "for an entry in the audit log"})
     for model in ALL:
@@ -113,6 +152,41 @@ def test_the_permission_to_view_shows_a_list_and_no_other(filled):
     assert anna.get(page(Ticket, "change", quote(Ticket.objects.first().pk))).status_code == 200
     assert anna.get(page(Payment, "changelist")).status_code == 403
     assert anna.get(reverse("aggregate", args=[quote(filled)])).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("model", "lead"),
+    [
+        *((model, "queries.view_orderrow") for model in (StoredEvent, Ticket, Payment, OrderSaga)),
+        (PaymentsParked, "queries.view_orderrow"),
+    ],
+)
+def test_a_link_to_an_order_is_for_who_may_open_it(model, lead, filled):
+    options = model._meta
+    own = f"{options.app_label}.view_{options.model_name}"
+    row = model._default_manager.first()
+    order_id = getattr(row, "order_id", "") or row.aggregate_id
+    link = reverse("aggregate", args=[quote(order_id)])
+    pages = [page(model, "changelist"), page(model, "change", quote(row.pk))]
+    anna = staff(own)
+    for url in pages:
+        body = anna.get(url).content.decode()
+        assert order_id in body
+        assert link not in body
+    User.objects.all().delete()
+    carl = staff(own, lead)
+    assert any(link in carl.get(url).content.decode() for url in pages)
+
+
+def test_a_link_to_the_event_that_was_parked_is_for_who_may_open_it(filled):
+    row = PaymentsParked.objects.get()
+    link = page(StoredEvent, "change", quote(row.event_id))
+    for more, linked in (((), False), (("eventstore.view_storedevent",), True)):
+        User.objects.all().delete()
+        anna = staff("payments.view_parkedmessage", *more)
+        body = anna.get(page(PaymentsParked, "change", quote(row.pk))).content.decode()
+        assert row.event_id in body
+        assert (link in body) is linked
 
 
 @pytest.mark.parametrize("query", BAD_QUERIES)

@@ -10,6 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MANAGE = f"{sys.executable} {ROOT / 'manage.py'}"
 
+NO_ROOM = "manage.py: cannot write: No space left on device\n"
+
 
 def shell(script: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60)
@@ -25,11 +27,44 @@ def test_a_command_whose_reader_is_gone_stops_without_a_traceback() -> None:
     assert (done.returncode, done.stderr) == (1, "")
 
 
+@pytest.mark.parametrize("buffering", ["-u PYTHONUNBUFFERED", "PYTHONUNBUFFERED=1"])
+@pytest.mark.parametrize("command", ["check", "help", "check --list-tags"])
+def test_a_command_whose_output_finds_no_room_says_so_in_one_line(
+    command: str, buffering: str
+) -> None:
+    done = shell(f"env {buffering} {MANAGE} {command} >/dev/full")
+    assert (done.returncode, done.stderr) == (1, NO_ROOM)
+
+
+def test_where_only_the_last_words_find_no_room_that_is_said_too() -> None:
+    done = shell(f"env -u PYTHONUNBUFFERED {MANAGE} verify_log --help >/dev/full")
+    assert (done.returncode, done.stderr) == (1, NO_ROOM)
+
+
+@pytest.mark.parametrize("errors", ["2>/dev/full", "2>&-"])
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("check >/dev/full", 1),
+        ("check >&-", 0),
+        ("check", 0),
+        ("nonsense", 1),
+        ("check --nonsense", 2),
+    ],
+)
+def test_errors_that_nobody_can_be_told_do_not_change_the_exit_code(
+    command: str, code: int, errors: str
+) -> None:
+    assert shell(f"{MANAGE} {command} {errors}").returncode == code
+
+
 def test_ctrl_c_while_a_command_still_loads_leaves_no_traceback() -> None:
     # A module that Django loads early, and that the interrupt finds loading.
-    interrupted = "import signal; signal.raise_signal(signal.SIGINT)"
+    interrupted = "signal.raise_signal(signal.SIGINT)"
     finder = f"""
-import sys, runpy
+import signal, sys, runpy
+# A shell's background jobs inherit that it is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 class Interrupt:
     def find_spec(self, name, path=None, target=None):
         if name == "django.apps":
@@ -42,6 +77,36 @@ runpy.run_path({str(ROOT / "manage.py")!r}, run_name="__main__")
         [sys.executable, "-c", finder], capture_output=True, text=True, timeout=60, cwd=ROOT
     )
     assert (done.returncode, done.stderr) == (130, "")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "migrate",
+        "migrate_all",
+        "create_api_client shop",
+        "create_demo_restaurants",
+        "reconcile",
+        "createsuperuser --noinput --username=a --email=a@b.example",
+    ],
+)
+def test_a_database_that_is_away_is_said_in_one_line_without_its_password(command: str) -> None:
+    names = ("", "EVENTSTORE_", "PAYMENTS_", "RESTAURANT_", "QUERIES_")
+    url = "postgresql://orders:hidden-word@127.0.0.1:1/orders"
+    given = " ".join(f"ORDERS_{name}DATABASE_URL={url}" for name in names)
+    done = shell(f"env {given} DJANGO_SUPERUSER_PASSWORD=hidden-word {MANAGE} {command}")
+    assert done.returncode == 1
+    assert done.stderr.startswith("manage.py: the database failed: ")
+    assert "Connection refused" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "hidden-word" not in done.stderr + done.stdout
+
+
+def test_a_database_that_is_away_has_a_traceback_for_who_asks() -> None:
+    url = "postgresql://127.0.0.1:1/orders"
+    done = shell(f"env ORDERS_DATABASE_URL={url} {MANAGE} create_api_client shop --traceback")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
 
 
 @pytest.mark.parametrize(

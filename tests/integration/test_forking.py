@@ -49,6 +49,29 @@ sys.__stdout__.write(sys.stdin.read() + "out ")
 sys.__stderr__.write("err ")
 """
 WAITING = "import time\nprint('here', flush=True)\ntime.sleep(600)\n"
+LEAVING = """
+import atexit, logging, sys, threading, time
+atexit.register(print, "at exit")
+def late():
+    while threading.main_thread().is_alive():
+        time.sleep(0.01)
+    print("a thread")
+threading.Thread(target=late).start()
+sys.stdout.reconfigure(line_buffering=False)
+print("words")
+"""
+MAKER_WITH_AN_END = """
+import os, sys
+from pathlib import Path
+from orders_site.embedded.forking import ForkServer
+try:
+    forks = ForkServer("fork server of a test")
+    with open(sys.argv[1], "ab") as log:
+        forks.start(sys.argv[2:], Path("."), log.fileno()).wait(30)
+    forks.stop()
+finally:
+    os.write(1, b"the end of a maker\\n")
+"""
 
 
 class Maker:
@@ -157,6 +180,33 @@ def test_what_a_fork_does_not_change_is_not_in_memory_again(makers, script, tmp_
     maker.wait()
     assert used.rss > 100 * MIB
     assert used.uss < 30 * MIB
+
+
+def outcome_of(script: Path, output: Path) -> tuple[list[str], list[str]]:
+    """What is written by a fork and by its maker, which has a `finally` around all it does."""
+    arguments = [sys.executable, "-c", MAKER_WITH_AN_END, str(output), str(script)]
+    made = subprocess.run(arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=60)
+    return output.read_text().splitlines(), made.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [("", []), ("sys.exit()", []), ("sys.exit(3)", []), ("sys.exit('in words')", ["in words"])],
+)
+def test_a_fork_ends_as_python_does_and_in_no_frame_of_its_maker(
+    script, tmp_path: Path, end: str, said: list[str]
+) -> None:
+    fork, maker = outcome_of(script(LEAVING + end), tmp_path / "out")
+    assert sorted(fork) == sorted(["words", "a thread", "at exit", *said])
+    assert maker == ["the end of a maker"]
+
+
+def test_a_fork_that_fails_shows_its_own_traceback_and_ends_in_no_frame_of_its_maker(
+    script, tmp_path: Path
+) -> None:
+    fork, maker = outcome_of(script("raise KeyError('why')"), tmp_path / "out")
+    assert (fork[0], fork[-1]) == ("Traceback (most recent call last):", "KeyError: 'why'")
+    assert maker == ["the end of a maker"]
 
 
 @pytest.mark.parametrize("fate", [signal.SIGKILL, signal.SIGSTOP])

@@ -57,6 +57,11 @@ def test_the_command_prints_the_token_alone():
     assert str(client.id) in err.getvalue()
 
 
+def test_the_command_says_what_may_not_be_blank():
+    with pytest.raises(CommandError, match=r"name: This field cannot be blank\."):
+        call_command("create_api_client", "", stdout=StringIO(), stderr=StringIO())
+
+
 def test_the_command_refuses_a_taken_name_in_words():
     ApiClient.issue("shop")
     with pytest.raises(CommandError, match="already exists"):

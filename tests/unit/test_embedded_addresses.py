@@ -2,6 +2,7 @@
 
 import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -11,7 +12,13 @@ import pytest
 
 from orders_site.embedded import nats, postgres, valkey
 from orders_site.embedded.credentials import Credentials
-from orders_site.embedded.ports import free_port, owner_of, refuse_taken, web_address
+from orders_site.embedded.ports import (
+    free_port,
+    owner_of,
+    refuse_taken,
+    refuse_taken_by_others,
+    web_address,
+)
 from orders_site.embedded.process import EmbeddedServerError
 
 CREDENTIALS = Credentials("key", "publisher-pw", "subscriber-pw", "valkey-pw", "gateway")
@@ -21,6 +28,27 @@ def test_given_a_deep_data_folder_when_asking_for_the_socket_then_its_path_is_sh
     deep = Path("/") / "/".join(["a folder with a long name"] * 12)
 
     assert len(os.fsencode(postgres.socket_dir(deep) / ".s.PGSQL.5432.lock")) < 104
+
+
+@pytest.mark.parametrize(
+    "folder", ["/srv/orders", "/srv/" + "long/" * 40, "/srv/a,b", "/srv/\u00e4"]
+)
+def test_given_another_tmpdir_when_asking_for_the_socket_then_it_is_the_same(folder, tmp_path):
+    script = (
+        "import sys; from pathlib import Path; from orders_site.embedded import postgres;"
+        "print(postgres.socket_dir(Path(sys.argv[1])))"
+    )
+
+    def told(**environment: str) -> str:
+        return subprocess.check_output(
+            [sys.executable, "-c", script, folder], text=True, env=os.environ | environment
+        )
+
+    assert told(TMPDIR=str(tmp_path)) == told()
+
+
+def test_given_a_plain_data_folder_when_asking_for_the_socket_then_it_is_in_there(tmp_path):
+    assert postgres.socket_dir(tmp_path) == tmp_path / "socket"
 
 
 def test_given_two_data_folders_when_asking_for_sockets_then_they_differ(tmp_path):
@@ -60,7 +88,7 @@ def test_given_no_credentials_yet_when_asking_for_urls_then_they_come_without():
 
 
 def test_given_a_free_port_when_checked_then_it_is_not_refused():
-    refuse_taken(free_port(), "NATS_PORT")
+    refuse_taken({free_port(): "NATS_PORT"})
 
 
 def test_given_a_listener_when_its_port_is_checked_then_one_line_names_it_and_the_setting():
@@ -68,12 +96,27 @@ def test_given_a_listener_when_its_port_is_checked_then_one_line_names_it_and_th
         port = listener.getsockname()[1]
 
         with pytest.raises(EmbeddedServerError) as refused:
-            refuse_taken(port, "NATS_PORT")
+            refuse_taken({port: "NATS_PORT"})
 
     message = str(refused.value)
     assert message.startswith(f"port {port} is taken by another program (pid {os.getpid()} ")
     assert "set NATS_PORT" in message
     assert "\n" not in message
+
+
+def test_given_one_port_for_two_parts_when_looked_at_then_both_settings_are_named(tmp_path):
+    port = free_port()
+    parts = [
+        nats.EmbeddedNats(tmp_path, port, CREDENTIALS),
+        valkey.EmbeddedValkey(tmp_path, port, CREDENTIALS),
+    ]
+
+    with pytest.raises(EmbeddedServerError) as refused:
+        refuse_taken_by_others(parts)
+
+    assert str(refused.value) == (
+        f"port {port} is given by both ORDERS_NATS_PORT and ORDERS_VALKEY_PORT"
+    )
 
 
 def test_given_nobody_on_a_port_when_asking_for_its_owner_then_it_is_unknown():

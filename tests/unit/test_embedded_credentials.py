@@ -2,11 +2,15 @@
 
 import multiprocessing
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from orders_site.embedded import credentials
 
+ROOT = Path(__file__).parents[2]
 # As root Postgres' own user has to pass through the data folder.
 DATA_DIR_MODE = 0o711 if os.geteuid() == 0 else 0o700
 
@@ -50,3 +54,14 @@ def test_given_a_damaged_file_when_loading_then_the_error_names_it(tmp_path, con
 
     with pytest.raises(ValueError, match=r"credentials\.json is damaged"):
         credentials.load(tmp_path)
+
+
+def test_given_tests_that_need_no_server_when_run_then_they_leave_no_credentials_behind(tmp_path):
+    outside = {key: value for key, value in os.environ.items() if not key.startswith("ORDERS_")}
+    outside |= {"TMPDIR": str(tmp_path), "PYTEST_DEBUG_TEMPROOT": str(tmp_path)}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+
+    done = subprocess.run([*command, "tests/unit/test_money.py"], env=outside, cwd=ROOT)
+
+    assert done.returncode == 0
+    assert list(tmp_path.glob("**/credentials.json")) == []

@@ -42,6 +42,7 @@ class StaffCommand:
         words: what the words are, such as "Reason"; empty if none are asked for.
         refusals: the exceptions of `run` whose text is made for people.
         danger: whether it can't be taken back, and is asked about whatever else.
+        hinders: function of the row: why it can't be done as the row is shown; empty if it can.
     """
 
     title: str
@@ -50,6 +51,7 @@ class StaffCommand:
     words: str = ""
     refusals: tuple[type[Exception], ...] = ()
     danger: bool = False
+    hinders: Callable[[Any], str] = lambda row: ""
 
     @property
     def asks(self) -> bool:
@@ -114,7 +116,7 @@ class CommandAdmin(BoundedAdmin):
             "title": command.title,
             "command": command,
             "form": form,
-            "rows": rows,
+            "rows": [(row, command.hinders(row)) for row in rows],
             "hidden": [*hidden, (CONFIRMED, "yes")],
             "back": then,
             "opts": self.opts,

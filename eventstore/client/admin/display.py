@@ -13,6 +13,8 @@ MOST_GROWTH_OF_SHORT = 10_000
 _INDENTING = json.JSONEncoder(indent=2, ensure_ascii=False)
 # Whoever has a page for an aggregate gives its URL this name; without one there is no link.
 AGGREGATE_PAGE = "aggregate"
+# What that page asks of its visitors.
+AGGREGATE_PERMISSION = "queries.view_orderrow"
 
 _PRE = (
     "white-space: pre-wrap; overflow-wrap: anywhere; margin: 0;"

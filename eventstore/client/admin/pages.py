@@ -18,6 +18,11 @@ class BoundedAdmin(ModelAdmin):
     """
 
     exact_search: ClassVar[tuple[str, ...]] = ()
+    # Of Django's four permissions on the model those that anything here asks for.
+    permissions_asked: ClassVar[tuple[str, ...]] = ("view", "add", "change", "delete")
+    # Columns that lead to another page, each with the permission for that page and the field that
+    # is shown to who does not have it.
+    links: ClassVar[dict[str, tuple[str, str]]] = {}
     paginator = BoundedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
@@ -25,6 +30,19 @@ class BoundedAdmin(ModelAdmin):
     list_disable_select_all = True
     list_filter_submit = True
     sortable_by = ()
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        return self._linked(super().get_list_display(request), request)
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        return self._linked(super().get_fields(request, obj), request)
+
+    def _linked(self, names: Any, request: HttpRequest) -> Any:
+        """The columns, or rows of fields, without links that would end at a refusal."""
+        if isinstance(names, list | tuple):
+            return tuple(self._linked(name, request) for name in names)
+        permission, plain = self.links.get(names, ("", ""))
+        return plain if permission and not request.user.has_perm(permission) else names
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[FixedOrder]:
         return FixedOrder
@@ -54,6 +72,8 @@ class BoundedAdmin(ModelAdmin):
 
 class ReadOnlyAdmin(BoundedAdmin):
     """Rows that are history: to be looked at, whoever looks."""
+
+    permissions_asked: ClassVar[tuple[str, ...]] = ("view",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

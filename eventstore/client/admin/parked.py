@@ -1,7 +1,7 @@
 """Parked messages in the admin of the context whose subscription parked them."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib.admin import SimpleListFilter
@@ -13,6 +13,7 @@ from unfold.enums import ActionVariant
 
 from eventstore.client.admin.commands import CommandAdmin, Done, NothingToDo, StaffCommand
 from eventstore.client.admin.display import (
+    AGGREGATE_PERMISSION,
     aggregate_link,
     change_page_link,
     preformatted,
@@ -44,7 +45,11 @@ def _command(
             return Done(done)
         return NothingToDo("is not parked any more; nothing was done.")
 
-    return StaffCommand(title=title, heading=heading, run=run, danger=danger)
+    def hinders(parked: ParkedMessage) -> str:
+        waits = parked.state == ParkedMessage.State.PARKED
+        return "" if waits else f"Not possible, as it is {parked.get_state_display()}."
+
+    return StaffCommand(title=title, heading=heading, run=run, danger=danger, hinders=hinders)
 
 
 RETRY = _command(
@@ -88,6 +93,10 @@ class ParkedMessageAdmin(CommandAdmin, ReadOnlyAdmin):
     list_filter = ("state", SubscriptionFilter)
     exact_search = ("aggregate_id", "event_id")
     search_help_text = "Aggregate id or event id"
+    links: ClassVar[dict[str, tuple[str, str]]] = {
+        "aggregate": (AGGREGATE_PERMISSION, "aggregate_id"),
+        "event": ("eventstore.view_storedevent", "event_id"),
+    }
     ordering = ("-updated_at", "-id")
     fields = (
         ("state_label", "subscription"),

@@ -39,10 +39,12 @@ class Command(BaseCommand):
                 f"log {archived.log_id} ({archived.stream}) up to {archived.position:,}, whose "
                 f"hash is {archived.hash.hex()}"
             )
-            if not options["check"]:
-                meter = Meter(sys.stderr, archived.position)
-                load(LogDatabase("eventstore"), path, archived, meter.show)
-                meter.clear()
+            if options["check"]:
+                self.stdout.write(f"{path} is right: it has {holds}")
+                return
+            meter = Meter(sys.stderr, archived.position)
+            new = load(LogDatabase("eventstore"), path, archived, meter.show)
+            meter.clear()
         except KeyboardInterrupt:
             raise CommandError(
                 "stopped; run it again, it goes on", returncode=arguments.INTERRUPTED
@@ -56,5 +58,5 @@ class Command(BaseCommand):
         except DatabaseError as error:
             text = str(error).strip().partition("\n")[0]
             raise CommandError(f"the database refuses: {text}") from error
-        check = options["check"]
-        self.stdout.write(f"{path} is right: it has {holds}" if check else f"imported {holds}")
+        nothing = archived.position and not new
+        self.stdout.write(f"{'nothing was new: it has' if nothing else 'imported'} {holds}")

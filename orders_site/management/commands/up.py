@@ -23,10 +23,10 @@ from orders_site.embedded.credentials import load, load_or_create
 from orders_site.embedded.forking import ARENAS, ForkServer
 from orders_site.embedded.nats import EmbeddedNats
 from orders_site.embedded.parts import LogScreen, PythonPart
-from orders_site.embedded.ports import web_address
+from orders_site.embedded.ports import refuse_taken_by_others, web_address
 from orders_site.embedded.postgres import EmbeddedPostgres
 from orders_site.embedded.process import EmbeddedServerError
-from orders_site.embedded.supervisor import Part, Supervisor
+from orders_site.embedded.supervisor import Supervisor
 from orders_site.embedded.valkey import EmbeddedValkey
 from orders_site.prepare import Prepared, prepared
 
@@ -42,6 +42,9 @@ SHARED = (
     "restaurant.management.commands.subscribe_restaurant",
     "queries.management.commands.subscribe_queries",
 )
+
+
+EmbeddedServer = EmbeddedPostgres | EmbeddedNats | EmbeddedValkey
 
 
 class Command(BaseCommand):
@@ -81,22 +84,27 @@ class Command(BaseCommand):
         screen = LogScreen(sys.stdout, {part.name: part.log_path for part in parts})
         if not options["quiet"]:
             screen.start()
+        refused = False
         try:
             self._run(data_dir, parts)
         except (EmbeddedServerError, OSError) as error:
+            # What runs there is not ours.
+            refused = not self.supervisor.begun
             raise CommandError(str(error).strip()) from None
         finally:
-            self._say("Stopping ...")
+            self._say("" if refused else "Stopping ...")
             self.supervisor.stop()
             self.forks.stop()
             if not options["quiet"]:
                 screen.stop()
-            self._say("Stopped; nothing is left running.")
+            self._say("" if refused else "Stopped; nothing is left running.")
 
     def _run(self, data_dir: Path, parts: Sequence[PythonPart]) -> None:
         started = time.monotonic()
         self._say(f"Starting in {data_dir} ...")
-        self.supervisor.start(servers(data_dir))
+        wanted = servers(data_dir)
+        refuse_taken_by_others([*wanted, *parts])
+        self.supervisor.start(wanted)
         done = prepared(self.forks, data_dir)
         if done.migrated:
             self._say(f"Migrated: {', '.join(done.migrated)}")
@@ -115,6 +123,8 @@ class Command(BaseCommand):
             raise SystemExit(0)
 
     def _say(self, text: str) -> None:
+        if not text:
+            return
         # A reader that is gone (`| head`, a closed terminal) must not keep us from stopping.
         with contextlib.suppress(OSError):
             self.stdout.write(text)
@@ -143,11 +153,11 @@ def _fork_server(data_dir: Path) -> ForkServer:
     return ForkServer(f"orders fork server of {data_dir}")
 
 
-def servers(data_dir: Path) -> list[Part]:
+def servers(data_dir: Path) -> list[EmbeddedServer]:
     """The embedded servers whose URL the environment does not give."""
     credentials = load_or_create(data_dir)
     given = settings.ENVIRONMENT.given
-    wanted: list[Part] = []
+    wanted: list[EmbeddedServer] = []
     if embedded_databases(settings.ENVIRONMENT):
         wanted.append(_PostgresWithDatabases(data_dir))
     if not given("NATS_URL"):
@@ -191,8 +201,7 @@ def processes(data_dir: Path, forks: ForkServer) -> list[PythonPart]:
             "eventstore",
             [MANAGE, "run_eventstore"],
             readiness.grpc_serving(settings.EVENTSTORE_ADDRESS),
-            port=settings.EVENTSTORE_PORT,
-            port_setting="ORDERS_EVENTSTORE_PORT",
+            ports={settings.EVENTSTORE_PORT: "ORDERS_EVENTSTORE_PORT"},
         ),
         *(subscriber(name, [name], durable) for name, durable in durables.items()),
         *(
@@ -213,10 +222,13 @@ def processes(data_dir: Path, forks: ForkServer) -> list[PythonPart]:
             "web",
             [MANAGE, "run_web"],
             readiness.http_ok(f"{site}/healthz"),
-            port=settings.WEB_PORT,
-            port_setting="ORDERS_WEB_PORT",
+            ports={settings.WEB_PORT: "ORDERS_WEB_PORT"},
         ),
     ]
+    if settings.METRICS_PORT:
+        for port, one in enumerate(parts, settings.METRICS_PORT):
+            one.arguments = [*one.arguments, f"--metrics-port={port}"]
+            one.ports = {**one.ports, port: "ORDERS_METRICS_PORT"}
     if not settings.ENVIRONMENT.given("GATEWAY_URL"):
         parts.insert(0, _sandbox_gateway(data_dir, forks))
     return parts
@@ -233,8 +245,7 @@ def _sandbox_gateway(data_dir: Path, forks: ForkServer) -> PythonPart:
             f"--ledger={data_dir / 'gateway.sqlite3'}",
         ],
         readiness.http_ok(f"{settings.GATEWAY_URL}/healthz"),
-        port=settings.GATEWAY_PORT,
-        port_setting="ORDERS_GATEWAY_PORT",
+        ports={settings.GATEWAY_PORT: "ORDERS_GATEWAY_PORT"},
         forks=forks,
     )
 

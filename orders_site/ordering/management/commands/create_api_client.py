@@ -18,6 +18,6 @@ class Command(BaseCommand):
         try:
             client, token = ApiClient.issue(options["name"])
         except ValidationError as refused:
-            raise CommandError(" ".join(refused.messages)) from None
+            raise CommandError(f"name: {' '.join(refused.messages)}") from None
         self.stderr.write(f"API client {client.name} is {client.id}. Its token, shown only now:")
         self.stdout.write(token)
