@@ -1,4 +1,4 @@
-"""Statements on a context's own rows, gathered: what threads ask for at the same moment is one.
+"""Statements on a context's own rows, gathered: what is asked for at the same moment is one.
 
 A gathered statement is a transaction of its own that reads and writes in one go, so it needs no
 stricter isolation than a database gives a single statement.
@@ -40,7 +40,7 @@ class _Refused:
 
 
 class Gathered(Generic[Item, Result]):
-    """Does `work` for items: alone, or together with those of other threads.
+    """Does `work` for items: alone, or together with those of others.
 
     Args:
         database: its alias.
@@ -164,7 +164,7 @@ class Upsert(Generic[Row]):
 class _Shared:
     """The process' one connection to a database for all that is gathered, used in turn.
 
-    So that a reactor has one connection for its rows, however many threads react.
+    So that a reactor has one connection for its rows, however many reactions run.
     """
 
     def __init__(self, database: str) -> None:

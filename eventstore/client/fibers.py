@@ -7,23 +7,28 @@ what they ask for is gathered until all of them wait, and then done for all in o
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
+# How long a thread that ends waits for the others to do so.
 CLOSE_SECONDS = 1.0
 
 T = TypeVar("T")
 Gathered = Callable[[Sequence[Any]], None]
 
-_thread = threading.local()
+
+class _Fiber(greenlet):
+    def __init__(self, function: Callable[[], None], fibers: "Fibers[Any]") -> None:
+        super().__init__(function)
+        self.fibers = fibers
 
 
 class Fibers(Generic[T]):
-    """Runs functions as fibers of one thread, which has to be the same for all but `close`.
+    """Runs functions as fibers of one thread, which is to make all calls.
 
     Args:
         threads: that do what fibers do `aside`.
@@ -48,7 +53,7 @@ class Fibers(Generic[T]):
         self._at_end = at_end
         self._on_news = on_news
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="aside")
-        self._main: greenlet | None = None
+        self._reading = False
         self._living: set[greenlet] = set()
         self._ready: deque[greenlet] = deque()
         self._results: deque[T] = deque()
@@ -59,8 +64,8 @@ class Fibers(Generic[T]):
 
     @property
     def has_news(self) -> bool:
-        """Whether a fiber could go on."""
-        return bool(self._ready) or not self._back.empty()
+        """Whether a fiber could go on, or a result is there."""
+        return bool(self._results or self._ready or self._asked) or not self._back.empty()
 
     def start(self, function: Callable[[], Iterator[T]]) -> None:
         """Make a fiber of a function; it begins when `results` are read."""
@@ -69,26 +74,28 @@ class Fibers(Generic[T]):
             for result in function():
                 self._results.append(result)
 
-        fiber = greenlet(collect)
+        fiber = _Fiber(collect, self)
         self._living.add(fiber)
         self._ready.append(fiber)
 
-    def results(self, patience_seconds: float | None = None) -> Iterator[T]:
+    def results(self, patience_seconds: float | None = None) -> Generator[T, None, None]:
         """What the functions yield, as it comes, until all have ended; raises what one raises.
+
+        Whoever breaks off closes the iterator; the next call goes on.
 
         Args:
             patience_seconds: so long nothing came of what is done aside, then leave it to the next
                 call; unless all threads are busy. None: wait for all.
         """
-        outer, self._main = getattr(_thread, "fibers", None), getcurrent()
-        _thread.fibers = self
+        self._reading = True
         try:
-            while self._make_ready(patience_seconds):
-                self._let_go_on(self._ready.popleft())
-                while self._results:
+            while self._results or self._make_ready(patience_seconds):
+                if self._results:
                     yield self._results.popleft()
+                else:
+                    self._let_go_on(self._ready.popleft())
         finally:
-            self._main, _thread.fibers = None, outer
+            self._reading = False
         # It may have come between the last look and now.
         if self.has_news:
             self._on_news()
@@ -96,7 +103,7 @@ class Fibers(Generic[T]):
     def gather(self, do: Gathered, item: Any) -> None:
         """Wait until `do` was called with the item, and with what others ask it for meanwhile."""
         self._asked.setdefault(do, []).append((getcurrent(), item))
-        self._switch_to_main()
+        _wait()
 
     def aside(self, function: Callable[[], Any]) -> Any:
         """See `aside`."""
@@ -108,13 +115,13 @@ class Fibers(Generic[T]):
 
         def come_back(_: object) -> None:
             self._back.put(fiber)
-            if self._main is None:
+            if not self._reading:
                 self._on_news()
 
         future = self._pool.submit(prepared)
         self._aside += 1
         future.add_done_callback(come_back)
-        self._switch_to_main()
+        _wait()
         return future.result()
 
     def can_wait(self) -> bool:
@@ -122,22 +129,20 @@ class Fibers(Generic[T]):
         return getcurrent() in self._living and self._can_wait()
 
     def close(self) -> None:
-        """End the fibers where they wait, and the threads; by the thread of the fibers."""
-        for fiber in list(self._living):
-            fiber.throw(GreenletExit)
+        """End the fibers where they wait, and the threads; waits for what is done aside."""
+        while self._living:
+            self._living.pop().throw(GreenletExit)
         together = threading.Barrier(self._threads)
 
         def last_words() -> None:
             # Each thread gets one of these, since none ends before all have begun.
-            try:
+            with contextlib.suppress(threading.BrokenBarrierError):
                 together.wait(CLOSE_SECONDS)
-            except threading.BrokenBarrierError:
-                return
             self._at_end()
 
         for _ in range(self._threads):
             self._pool.submit(last_words)
-        self._pool.shutdown(wait=False)
+        self._pool.shutdown()
 
     def _let_go_on(self, fiber: greenlet) -> None:
         try:
@@ -146,10 +151,6 @@ class Fibers(Generic[T]):
             if fiber.dead:
                 self._living.discard(fiber)
 
-    def _switch_to_main(self) -> None:
-        assert self._main is not None
-        self._main.switch()
-
     def _make_ready(self, patience_seconds: float | None) -> bool:
         """Have a fiber that can go on; False when there is none, or not so soon."""
         while not self._back.empty():
@@ -157,8 +158,8 @@ class Fibers(Generic[T]):
         if not self._ready and self._asked:
             do = next(iter(self._asked))
             asked = self._asked.pop(do)
-            do([item for _, item in asked])
             self._ready.extend(fiber for fiber, _ in asked)
+            do([item for _, item in asked])
         if not self._ready and self._aside:
             self._welcome(patience_seconds if self._aside < self._threads else None)
         return bool(self._ready)
@@ -171,8 +172,8 @@ class Fibers(Generic[T]):
 
 def current() -> Fibers[Any] | None:
     """The fibers of which the caller is one; None if it is none, or can't let others go on."""
-    fibers: Fibers[Any] | None = getattr(_thread, "fibers", None)
-    return fibers if fibers is not None and fibers.can_wait() else None
+    fiber = getcurrent()
+    return fiber.fibers if isinstance(fiber, _Fiber) and fiber.fibers.can_wait() else None
 
 
 def aside(function: Callable[[], T]) -> T:
@@ -186,3 +187,10 @@ def aside(function: Callable[[], T]) -> T:
         return function()
     result: T = fibers.aside(function)
     return result
+
+
+def _wait() -> None:
+    """Leave the thread to whoever reads the results."""
+    reader = getcurrent().parent
+    assert reader is not None
+    reader.switch()

@@ -97,7 +97,6 @@ class Subscriber:
             on_news=self._go_on,
         )
         self._interrupt: Callable[[], None] = lambda: None
-        self._told_at = 0.0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=subscription.worker)
         self._batch = settings.SUBSCRIPTION_BATCH
         self._pace = PROJECTOR_PACE_SECONDS
@@ -176,7 +175,8 @@ class Subscriber:
             lost = stack.enter_context(beside(connection.raise_when_lost(), puller.interrupt))
             hand = Hand(connection)
             try:
-                return await self._serve(connection, binding, puller, hand, lost)
+                with beside(_still_working(hand, puller), puller.interrupt):
+                    return await self._serve(connection, binding, puller, hand, lost)
             finally:
                 await self._leave(connection, binding, puller, hand)
 
@@ -198,8 +198,6 @@ class Subscriber:
                 full = len(messages) >= self._batch
                 next_fetch = 0.0 if full else time.monotonic() + self._pace
                 await self._work(hand, puller)
-            if self._desk.unfinished:
-                await self._still_working(hand, puller)
             if self._report.is_due():
                 puller.hear()
                 await self._unless_stopped(self._in_thread(self._desk.retry))
@@ -221,7 +219,6 @@ class Subscriber:
             await hand.send_settled()
             if not job.done():
                 puller.hear()
-            await self._still_working(hand, puller)
         if not job.done():
             job.cancel()
             return
@@ -232,12 +229,6 @@ class Subscriber:
             raise
         await hand.give_back(0, but=self._desk.unfinished)
         self._pause.reset()
-
-    async def _still_working(self, hand: Hand, puller: Puller) -> None:
-        """Now and then, keep the broker from delivering again what is in hand."""
-        if time.monotonic() - self._told_at > ACK_WAIT_SECONDS / 4:
-            self._told_at = time.monotonic()
-            await hand.still_working(puller.waiting())
 
     def _go_on(self) -> None:
         """What was left unfinished could go on; from any thread."""
@@ -290,3 +281,10 @@ class Subscriber:
             return result
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, fresh)
+
+
+async def _still_working(hand: Hand, puller: Puller) -> None:
+    """Keep the broker from delivering again what is in hand, whatever else goes on."""
+    while True:
+        await asyncio.sleep(ACK_WAIT_SECONDS / 4)
+        await hand.still_working(puller.waiting())

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from eventstore.client.batching import Batcher
-from eventstore.client.fibers import Fibers, aside, current
+from eventstore.client.fibers import CLOSE_SECONDS, Fibers, aside, current
 
 Batches = list[list[int]]
 
@@ -194,3 +194,75 @@ def test_what_a_function_raises_is_raised_and_the_others_go_on_in_the_next_call(
     with pytest.raises(KeyError):
         list(fibers.results())
     assert list(fibers.results()) == [2]
+
+
+def test_a_reader_that_breaks_off_disturbs_no_later_one_whenever_it_is_cleared_away(
+    fibers: Fibers[Any], batches: Batches
+) -> None:
+    batcher = doubling(batches)
+    fibers.start(asking(lambda: 1, lambda: 2))
+    broken_off = fibers.results()
+    assert next(broken_off) == 1
+    fibers.start(asking(lambda: aside(broken_off.close), partial(batcher.do, 3)))
+    assert list(fibers.results()) == [2, None, 6]
+
+
+def test_what_was_there_when_a_reader_broke_off_comes_to_the_next(fibers: Fibers[Any]) -> None:
+    fibers.start(asking(lambda: 1, lambda: 2))
+    first = fibers.results()
+    assert next(first) == 1
+    first.close()
+    assert fibers.has_news
+    assert list(fibers.results()) == [2]
+
+
+def test_fibers_go_on_when_what_they_asked_for_failed_as_a_whole(fibers: Fibers[Any]) -> None:
+    def fail(items: Sequence[Any]) -> None:
+        raise MemoryError
+
+    def function() -> Iterator[str]:
+        company = current()
+        assert company is not None
+        company.gather(fail, 1)
+        yield "on"
+
+    fibers.start(function)
+    with pytest.raises(MemoryError):
+        list(fibers.results())
+    assert list(fibers.results()) == ["on"]
+
+
+def test_what_an_ended_fiber_asks_for_in_its_last_words_is_done_at_once(batches: Batches) -> None:
+    batcher = doubling(batches)
+    fibers: Fibers[int] = Fibers(2)
+    may_come = threading.Event()
+
+    def waiting() -> Iterator[int]:
+        try:
+            yield aside(lambda: may_come.wait(20) and 1)
+        finally:
+            batcher.do(aside(lambda: 7))
+
+    fibers.start(waiting)
+    assert list(fibers.results(patience_seconds=0.01)) == []
+    threading.Timer(0.1, may_come.set).start()
+    fibers.close()
+    assert batches == [[7]]
+
+
+def test_closing_waits_for_what_is_done_aside_and_each_thread_has_its_last_words() -> None:
+    told: list[int] = []
+    fibers: Fibers[Any] = Fibers(2, at_end=lambda: told.append(threading.get_ident()))
+    may_come, done = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        may_come.wait(20)
+        done.set()
+
+    fibers.start(asking(lambda: aside(hang)))
+    assert list(fibers.results(patience_seconds=0.01)) == []
+    later = threading.Timer(1.5 * CLOSE_SECONDS, may_come.set)
+    later.start()
+    fibers.close()
+    assert done.is_set()
+    assert len(told) == 2

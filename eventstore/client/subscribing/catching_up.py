@@ -89,7 +89,7 @@ class CatchingUp:
             if isinstance(verdict, Done):
                 undone.discard(delivery.sequence)
 
-        self._desk.handle(deliveries, settle)
+        self._desk.handle(deliveries, settle, whole=True)
         return undone
 
     def _wanted(self) -> Callable[[Event], bool]:

@@ -76,18 +76,24 @@ class Desk:
         """Whether `handle` could go on with one of those."""
         return self._work.has_news
 
-    def handle(self, deliveries: Sequence[Delivery], settle: Settle) -> None:
+    def handle(
+        self, deliveries: Sequence[Delivery], settle: Settle, *, whole: bool = False
+    ) -> None:
         """Work on messages and settle each, but for those that are left `unfinished`; and go on
         with those of earlier calls.
+
+        Args:
+            whole: leave nothing unfinished.
 
         Raises what `is_outage` knows as an outage; messages not settled by then, or when
         `stopping` became true, are to be given back.
         """
-        jobs = self._read(deliveries, settle)
-        if not jobs:
-            if self.unfinished:
-                self._take([], [])
-            return
+        if jobs := self._read(deliveries, settle):
+            self._begin(jobs)
+        self._work.go_on(whole=whole)
+
+    def _begin(self, jobs: Sequence[Job]) -> None:
+        """Settle what is blocked, and take the rest."""
         rows = self._parking.open_rows(
             {job.notice.aggregate_id for job in jobs},
             again={job.notice.aggregate_id for job in jobs if job.delivery.redelivered},
@@ -123,7 +129,7 @@ class Desk:
         return bool(rows)
 
     def close(self) -> None:
-        """Close the database connections of the calling thread and of those that react."""
+        """Give up what is unfinished, and close the connections when what is aside has ended."""
         self._work.close()
         connections.close_all()
 

@@ -59,6 +59,9 @@ class Projecting:
         for job in jobs:
             job.settle(verdicts.get(job.notice.aggregate_id, Done()))
 
+    def go_on(self, *, whole: bool) -> None:
+        """Nothing is left to go on with."""
+
     def catch_up(self, aggregate_id: str, from_version: int) -> None:
         """Apply all of the aggregate's events that are not applied; raises what stops it."""
         self._bring_up(self._starts([aggregate_id]))

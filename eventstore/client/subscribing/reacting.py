@@ -1,9 +1,12 @@
 """How a reactor's notices are answered: each with the event it tells of, read from the log."""
 
+import contextlib
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from uuid import UUID
 
 from django.db import close_old_connections, connections
 
@@ -27,14 +30,13 @@ Histories = Mapping[str, list[Event]]
 
 @dataclass(frozen=True)
 class _Task:
-    """A notice to react to: the event that it tells of, and the row of its earlier failure."""
+    """An event to react to, and the row of its earlier failure."""
 
-    job: Job
     cause: Event
     row: ParkedMessage | None
 
 
-# And what the reaction raised.
+# And what the reaction to it raised.
 _Reacted = tuple[_Task, Exception | None]
 
 
@@ -75,15 +77,17 @@ class Reacting:
             at_end=connections.close_all,
             on_news=on_news,
         )
-        # Sequences of messages that an outage hit. They are worked on last, so that what is out
-        # for one message only (a gateway that knows nothing of it yet) holds up no other.
-        self._suspects: set[int] = set()
-        self._unfinished: set[Delivery] = set()
+        # Events that an outage hit. They are worked on last, so that what is out for one message
+        # only (a gateway that knows nothing of it yet) holds up no other.
+        self._suspects: set[UUID] = set()
+        # By the event that is reacted to, the messages that tell of it: one may be delivered again
+        # meanwhile, on a new connection.
+        self._unfinished: dict[UUID, list[Job]] = {}
 
     @property
     def unfinished(self) -> Collection[Delivery]:
-        """The messages that were taken and are worked on still; `take` goes on with them."""
-        return self._unfinished
+        """The messages that were taken and are not settled yet; any thread may ask."""
+        return {job.delivery for jobs in list(self._unfinished.values()) for job in jobs}
 
     @property
     def has_news(self) -> bool:
@@ -91,10 +95,8 @@ class Reacting:
         return self._fibers.has_news
 
     def take(self, jobs: Sequence[Job], failing: Sequence[ParkedMessage]) -> None:
-        """React to each notice and settle it; an outage is raised, the rest stays unsettled.
-
-        What waits for long for somebody else is left `unfinished`, and comes to its end in the next
-        calls.
+        """Have each notice reacted to when it is time to `go_on`; settle those that need no
+        reaction.
         """
         known = []
         for job in jobs:
@@ -106,25 +108,37 @@ class Reacting:
         histories = self._histories({job.notice.aggregate_id for job in known})
         known = self._not_too_long(known, histories)
         rows = {(row.aggregate_id, row.from_version): row for row in failing}
+        known.sort(key=lambda job: job.notice.event_id in self._suspects)
+        causes = [self._cause(job, histories) for job in known]
+        # From here on nothing fails: what is unfinished has a fiber.
         work: dict[str, list[_Task]] = {}
-        for job in sorted(known, key=lambda job: job.delivery.sequence in self._suspects):
-            if (cause := self._cause(job, histories)) is not None:
+        for job, cause in zip(known, causes, strict=True):
+            if cause is None:
+                continue
+            if cause.event_id not in self._unfinished:
                 row = rows.get((cause.aggregate_id, cause.version))
-                work.setdefault(cause.aggregate_id, []).append(_Task(job, cause, row))
+                work.setdefault(cause.aggregate_id, []).append(_Task(cause, row))
+            self._unfinished.setdefault(cause.event_id, []).append(job)
         for id_, tasks in work.items():
-            self._unfinished.update(task.job.delivery for task in tasks)
             self._fibers.start(partial(self._react_to_all, tasks, histories[id_], read_at))
-        self._settle_what_comes()
 
-    def _settle_what_comes(self) -> None:
+    def go_on(self, *, whole: bool) -> None:
+        """React, and settle each notice; an outage is raised, the rest stays unsettled.
+
+        What waits for long for somebody else is left `unfinished`, and comes to its end in the next
+        calls; unless the `whole` is to be done, or the worker is to stop: then nothing more is
+        begun, and what has begun is finished.
+        """
         outage: Exception | None = None
-        # A worker that is to stop begins nothing more, and finishes what it has begun.
-        for task, error in self._fibers.results(None if self._stopping() else HOLD_SECONDS):
-            if error is not None and is_outage(error):
-                self._suspect(task.job)
-                outage = outage or error
-            else:
-                task.job.settle(self._verdict(task, error))
+        patience = None if whole or self._stopping() else HOLD_SECONDS
+        with contextlib.closing(self._fibers.results(patience)) as results:
+            for task, error in results:
+                try:
+                    self._settle(task, error)
+                except Exception as problem:
+                    if not is_outage(problem):
+                        raise
+                    outage = outage or problem
         if outage is not None:
             raise outage
 
@@ -196,22 +210,21 @@ class Reacting:
     def _react_to_all(
         self, tasks: Sequence["_Task"], history: list[Event], read_at: float
     ) -> Iterator["_Reacted"]:
-        """React to an aggregate's notices, one after another."""
+        """React to an aggregate's events, one after another."""
+        left = deque(tasks)
         try:
-            for task in tasks:
-                if self._stopping():
-                    return
+            while left and not self._stopping():
                 error: Exception | None = None
                 try:
-                    self._react(task.cause, history, read_at)
+                    self._react(left[0].cause, history, read_at)
                 except Exception as raised:
                     error = raised
                     # A connection that was lost is opened anew by the next reaction.
                     close_old_connections()
-                self._unfinished.discard(task.job.delivery)
-                yield task, error
+                yield left.popleft(), error
         finally:
-            self._unfinished.difference_update(task.job.delivery for task in tasks)
+            for task in left:
+                del self._unfinished[task.cause.event_id]
 
     def _react(self, cause: Event, history: list[Event], read_at: float) -> bool:
         reaction = self._reactions.get(cause.event_type)
@@ -221,6 +234,21 @@ class Reacting:
         run_through_conflicts(lambda: reaction(cause, store=store))
         return True
 
+    def _settle(self, task: "_Task", error: Exception | None) -> None:
+        jobs = self._unfinished.pop(task.cause.event_id)
+        if error is not None and is_outage(error):
+            self._suspect(task.cause)
+            raise error
+        try:
+            verdict = self._verdict(task, error)
+        except Exception as problem:
+            if is_outage(problem):
+                raise
+            # It could not even be written down.
+            verdict = self._verdict(task, problem)
+        for job in jobs:
+            job.settle(verdict)
+
     def _verdict(self, task: "_Task", error: Exception | None) -> Verdict:
         cause = task.cause
         if isinstance(error, RetryLater):
@@ -228,15 +256,15 @@ class Reacting:
         if error is not None:
             return self._parking.failed(cause.aggregate_id, cause.version, cause, error)
         self.events += 1
-        self._suspects.discard(task.job.delivery.sequence)
+        self._suspects.discard(cause.event_id)
         if task.row is not None:
             self._parking.resolve(task.row)
         return Done()
 
-    def _suspect(self, job: Job) -> None:
+    def _suspect(self, cause: Event) -> None:
         if len(self._suspects) >= MAX_SUSPECTS:
             self._suspects.clear()
-        self._suspects.add(job.delivery.sequence)
+        self._suspects.add(cause.event_id)
 
 
 def _outside_of_transactions() -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from eventstore.client import metrics
 from eventstore.client.broker import Connection
-from eventstore.client.subscribing.binding import Binding
+from eventstore.client.subscribing.binding import Binding, NotYet
 from eventstore.client.subscribing.catching_up import CatchingUp
 from eventstore.client.subscribing.checkpointing import Checkpoints
 from eventstore.client.subscribing.desk import Desk
@@ -86,7 +86,10 @@ class Reporter:
         told, when = self._outage_told
         if reason != told or now - when > SAME_OUTAGE_SECONDS:
             self._outage_told = (reason, now)
-            logger.warning("%s: waiting, %s", self._subscription.worker, reason)
+            # At a first start the publisher makes the stream at any moment.
+            early = isinstance(error, NotYet) and now == self._outage_since
+            level = logging.INFO if early else logging.WARNING
+            logger.log(level, "%s: waiting, %s", self._subscription.worker, reason)
 
     async def _ask(
         self,
