@@ -113,13 +113,15 @@ def _array(type_: str) -> type[Array]:
 
 
 def _texter(field: Any, type_: str) -> Callable[[Any], str | None] | None:
+    text: Callable[[Any], str]
     match type_:
         case "jsonb":
-            return partial(json.dumps, cls=field.encoder)
+            text = partial(json.dumps, cls=field.encoder)
         case "numeric":
-            return lambda value: None if value is None else str(value)
+            text = str
         case _:
             return None
+    return lambda value: None if value is None else text(value)
 
 
 def preparing_cursor(connection: BaseDatabaseWrapper) -> CursorWrapper:

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from eventstore.client import EventStore
 from queries import rows, strays, summaries
-from queries.models import OrderRow
+from queries.models import OrderItemRow, OrderRow
 from queries.portions import Part, Portion, portions
 from queries.progress import Progress, resume_options
 from queries.projections import OrderView, fold_readable
@@ -69,7 +69,8 @@ class Rebuild:
         head = self.store.head()
         if self.from_position == 1 and not self.from_order:
             self._begun = 0
-            self._alone = not OrderRow.objects.exists()
+            # Items may be left of orders that somebody deleted by hand.
+            self._alone = not (OrderRow.objects.exists() or OrderItemRow.objects.exists())
         # Rows that the pass itself or a worker makes are in the log.
         no_strays = self._alone
         if no_strays:
@@ -117,8 +118,11 @@ class Rebuild:
         begun = portion.begun
         self._ahead -= portion.parts.keys()
         self._ahead.update(ahead)
-        counted = begun is not None and len(self._ahead) <= MOST_AHEAD
-        self._begun = self._begun + (begun or 0) if counted else None
+        if begun is None or len(self._ahead) > MOST_AHEAD:
+            self._begun = None
+            self._ahead.clear()  # They will be looked up with all others.
+        else:
+            self._begun += begun
 
     def _remove_strays(self, log_id: UUID) -> None:
         """Walk the rows for those that the pass never came to, since the log has no such event."""
@@ -207,7 +211,7 @@ def _write(
     if any(locked.get(order_id) != before[order_id] for order_id in changed):
         raise rows.RowsMoved
     if alone:
-        rows.write_first(locked, after, log_id)
+        rows.write(locked, after, log_id)
     else:
         rows.write_anew(locked, after, log_id)
 

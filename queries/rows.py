@@ -67,8 +67,19 @@ def write(before: Mapping[str, OrderView], after: Mapping[str, OrderView], log_i
     Raises:
         RowsMoved: an order that `before` lacks is stored by now.
     """
-    orders, _ = _present(before, after, log_id)
-    if orders:
+    ids = sorted(after)
+    new = [after[order_id] for order_id in ids if order_id not in before]
+    changed = [after[order_id] for order_id in ids if order_id in before]
+    items = [row for view in new for row in _item_rows(view)]
+    inserted, *_ = bulk.written(
+        [
+            bulk.insert_absent(OrderRow, [_order_row(view, log_id) for view in new]),
+            bulk.insert_absent(OrderItemRow, items),
+            bulk.overwrite(OrderRow, [_order_row(view, log_id) for view in changed]),
+            *_added(deltas([(before.get(order_id), after[order_id]) for order_id in ids])),
+        ]
+    )
+    if inserted < len(new):
         raise RowsMoved
 
 
@@ -78,18 +89,6 @@ def write_anew(
     """`write`, even if somebody emptied the orders' table by hand and left their items behind."""
     bulk.on_orders(_DELETE_ITEMS, after.keys() - before.keys())
     write(before, after, log_id)
-
-
-def write_first(
-    before: Mapping[str, OrderView], after: Mapping[str, OrderView], log_id: UUID
-) -> None:
-    """`write`, where no item of a new order should be there either.
-
-    Raises:
-        RowsMoved: an order that `before` lacks, or an item of one, is stored.
-    """
-    if any(_present(before, after, log_id)):
-        raise RowsMoved
 
 
 def unlike_items(views: Collection[OrderView]) -> set[str]:
@@ -157,27 +156,6 @@ def deltas(
 def summary_key(kind: str) -> tuple[str, ...]:
     """The columns that tell one summary of a kind from another, as in `SummaryKey`."""
     return (f"{kind}_id", *SummaryKey._fields[2:])
-
-
-def _present(
-    before: Mapping[str, OrderView], after: Mapping[str, OrderView], log_id: UUID
-) -> tuple[int, int]:
-    """Do what `write` does; how many orders that `before` lacks, and items of them, are stored by
-    somebody else, and stay as they are.
-    """
-    ids = sorted(after)
-    new = [after[order_id] for order_id in ids if order_id not in before]
-    changed = [after[order_id] for order_id in ids if order_id in before]
-    items = [row for view in new for row in _item_rows(view)]
-    orders_inserted, items_inserted, *_ = bulk.written(
-        [
-            bulk.insert_absent(OrderRow, [_order_row(view, log_id) for view in new]),
-            bulk.insert_absent(OrderItemRow, items),
-            bulk.overwrite(OrderRow, [_order_row(view, log_id) for view in changed]),
-            *_added(deltas([(before.get(order_id), after[order_id]) for order_id in ids])),
-        ]
-    )
-    return len(new) - orders_inserted, len(items) - items_inserted
 
 
 def _added(changes: Mapping[SummaryKey, tuple[int, int]]) -> list[bulk.Write]:

@@ -150,7 +150,7 @@ class Feed:
                 tail = await jetstream.identities(
                     connection, self.stream, verdict.first, verdict.last
                 )
-                if not tail:
+                if not tail or tail[-1].sequence < verdict.last:
                     await asyncio.sleep(POLL_SECONDS)
                     continue
                 log = await self._pages.ids(verdict.first, verdict.last)

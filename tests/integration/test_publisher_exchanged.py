@@ -12,9 +12,16 @@ from eventstore import publisher as publisher_module
 from eventstore.client.events import NewEvent, StreamHead
 from eventstore.client.memory import InMemoryEventStore
 from eventstore.client.notice import source_of
-from eventstore.publishing import feed
+from eventstore.publishing import feed, jetstream
 from tests.integration.broker import STREAM, Broker
-from tests.integration.messaging import Publish, fill, logged_ids, published, said
+from tests.integration.messaging import (
+    Publish,
+    fill,
+    logged_ids,
+    published,
+    published_and_stopped,
+    said,
+)
 from tests.together import eventually
 
 pytest_plugins = ["tests.integration.messaging"]
@@ -115,3 +122,28 @@ def test_a_publisher_that_failed_once_starts_again_once(
         published(broker, log)
         eventually(lambda: "up to the head" in publisher.status()[0].state)
     assert len(said(caplog, logging.ERROR, "failed and starts again")) == 1
+
+
+def test_a_stream_whose_last_messages_were_not_seen_is_compared_again(
+    broker: Broker,
+    log: InMemoryEventStore,
+    publish: Publish,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A slow broker may give fewer than were asked for; nothing is known then of the last one."""
+    fill(log, 10)
+    published_and_stopped(broker, log, publish())
+    looks: list[int] = []
+
+    async def interrupted(*args: Any, do: Any = jetstream.identities) -> Any:
+        found = await do(*args)
+        looks.append(len(found))
+        return found[: -3 if len(looks) == 1 else None]
+
+    monkeypatch.setattr(jetstream, "identities", interrupted)
+    publish()
+    fill(log, 3)
+    published(broker, log)
+    assert len(looks) == 2
+    assert not said(caplog, logging.ERROR, "comparing the stream with the log again")

@@ -141,3 +141,23 @@ def test_a_row_that_claims_to_stand_at_an_event_that_never_comes_is_put_right(mo
     OrderRow.objects.filter(order_id="order-1").update(version=3, position=20)
     assert Rebuild(store, silently).run() == 1
     assert_query_model_is(all_events(store))
+
+
+def test_with_too_many_rows_ahead_to_keep_in_mind_no_history_is_read_for_them(monkeypatch):
+    monkeypatch.setattr(rebuilding, "MOST_AHEAD", 3)
+    monkeypatch.setattr(portions, "PORTION_EVENTS", 10)
+    from_versions = []
+
+    class Recording(InMemoryEventStore):
+        def read_many(self, aggregates):
+            from_versions.extend(version for _, version in aggregates)
+            return super().read_many(aggregates)
+
+    store = Recording()
+    for turn in LIFE:
+        for number in range(10):
+            append_history(store, f"order-{number}", [turn])
+    deliver(OrderProjector(store), store, all_events(store))
+    from_versions.clear()
+    assert Rebuild(store, silently).run() == 0
+    assert set(from_versions) == {len(LIFE)}

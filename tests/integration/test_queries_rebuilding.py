@@ -2,6 +2,7 @@
 
 import pytest
 from django.db import IntegrityError
+from django.db.models import F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg.crdb import CrdbConnection
@@ -86,15 +87,16 @@ def test_whatever_rows_there_were_a_rebuild_in_parts_of_any_size_gives_the_fold(
 
 
 @pytest.mark.parametrize("copied_from", [1, 10**6])
+@pytest.mark.parametrize("lines", [0, 8], ids=["same lines", "other lines"])
 def test_items_that_somebody_left_behind_when_emptying_the_orders_give_way(
-    monkeypatch, copied_from
+    monkeypatch, copied_from, lines
 ):
     monkeypatch.setattr(bulk, "COPY_ROWS", copied_from)
     store = InMemoryEventStore()
     for number in range(5):
         append_history(store, f"order-{number}", LIFE)
     deliver(OrderProjector(store), store, all_events(store))
-    OrderItemRow.objects.update(quantity=77)
+    OrderItemRow.objects.update(quantity=77, line=F("line") + lines)
     OrderRow.objects.all()._raw_delete("queries")
     Rebuild(store, silently).run()
     assert_query_model_is(all_events(store))

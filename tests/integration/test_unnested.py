@@ -128,6 +128,8 @@ def test_rows_come_back_as_they_were_given_whatever_their_columns_are() -> None:
             cursor.execute(unnested.insert(), unnested.arrays(rows))
         found = Scan.objects.using("queries").order_by("id").values_list()
         assert [(id_, bytes(picture), *rest) for id_, picture, *rest in found] == rows
+        # As the ORM would have it: not JSON's null.
+        assert Scan.objects.using("queries").filter(of__isnull=True).count() == 1
         transaction.set_rollback(True, using="queries")
 
 
