@@ -28,7 +28,7 @@ def main() -> None:
                 _discard(sys.stdout)
             raise
         finally:
-            # The interpreter's own last flush would turn the exit code into 120.
+            # The interpreter's own last flush would turn the exit code into 120; see below too.
             sys.stdout.flush()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
@@ -45,6 +45,11 @@ def main() -> None:
         # The first two lines: below may be what a statement was about.
         _complain(f"the database failed: {' '.join(' '.join(str(error).splitlines()[:2]).split())}")
         sys.exit(1)
+    finally:
+        try:
+            sys.stderr.flush()
+        except OSError:
+            _discard(sys.stderr)
 
 
 def _open_closed_streams() -> None:
@@ -70,11 +75,8 @@ def _is_of_the_database(error: Exception) -> bool:
 
 def _complain(text: str) -> None:
     """A line for whoever sees the errors, unless they can't be written either."""
-    try:
+    with contextlib.suppress(OSError):
         sys.stderr.write(f"manage.py: {text}\n")
-        sys.stderr.flush()
-    except OSError:
-        _discard(sys.stderr)
 
 
 def _discard(stream: TextIO) -> None:

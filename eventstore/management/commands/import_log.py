@@ -2,6 +2,7 @@
 
 import sys
 from argparse import ArgumentParser
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -32,19 +33,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         path = options["file"]
         try:
-            meter = Meter(sys.stderr, 0, "events read")
-            archived = verified(path, meter.show)
-            meter.clear()
-            holds = (
-                f"log {archived.log_id} ({archived.stream}) up to {archived.position:,}, whose "
-                f"hash is {archived.hash.hex()}"
-            )
-            if options["check"]:
-                self.stdout.write(f"{path} is right: it has {holds}")
-                return
-            meter = Meter(sys.stderr, archived.position)
-            new = load(LogDatabase("eventstore"), path, archived, meter.show)
-            meter.clear()
+            done = _imported(path, check=options["check"])
         except KeyboardInterrupt:
             raise CommandError(
                 "stopped; run it again, it goes on", returncode=arguments.INTERRUPTED
@@ -58,5 +47,22 @@ class Command(BaseCommand):
         except DatabaseError as error:
             text = str(error).strip().partition("\n")[0]
             raise CommandError(f"the database refuses: {text}") from error
-        nothing = archived.position and not new
-        self.stdout.write(f"{'nothing was new: it has' if nothing else 'imported'} {holds}")
+        self.stdout.write(done)
+
+
+def _imported(path: Path, *, check: bool) -> str:
+    """Import the file, or only check it; what came of it, in words."""
+    meter = Meter(sys.stderr, 0, "events read")
+    archived = verified(path, meter.show)
+    meter.clear()
+    holds = (
+        f"log {archived.log_id} ({archived.stream}) up to {archived.position:,}, whose "
+        f"hash is {archived.hash.hex()}"
+    )
+    if check:
+        return f"{path} is right: it has {holds}"
+    meter = Meter(sys.stderr, archived.position)
+    new = load(LogDatabase("eventstore"), path, archived, meter.show)
+    meter.clear()
+    nothing = archived.position and not new
+    return f"{'nothing was new: it has' if nothing else 'imported'} {holds}"
