@@ -92,12 +92,14 @@ class Command(BaseCommand):
             refused = not self.supervisor.begun
             raise CommandError(str(error).strip()) from None
         finally:
-            self._say("" if refused else "Stopping ...")
+            if not refused:
+                self._say("Stopping ...")
             self.supervisor.stop()
             self.forks.stop()
             if not options["quiet"]:
                 screen.stop()
-            self._say("" if refused else "Stopped; nothing is left running.")
+            if not refused:
+                self._say("Stopped; nothing is left running.")
 
     def _run(self, data_dir: Path, parts: Sequence[PythonPart]) -> None:
         started = time.monotonic()
@@ -123,8 +125,6 @@ class Command(BaseCommand):
             raise SystemExit(0)
 
     def _say(self, text: str) -> None:
-        if not text:
-            return
         # A reader that is gone (`| head`, a closed terminal) must not keep us from stopping.
         with contextlib.suppress(OSError):
             self.stdout.write(text)
