@@ -9,9 +9,8 @@ from itertools import islice
 
 from django.db import DatabaseError, OperationalError
 from django.db.backends.utils import CursorWrapper
-from prometheus_client import Counter
 
-from eventstore import statements
+from eventstore import metrics, statements
 from eventstore.client.appending import AggregateTip, Plan, plan
 from eventstore.client.errors import EventStoreError, UnknownStream
 from eventstore.client.events import StreamHead
@@ -20,12 +19,6 @@ from eventstore.commits import Commits
 from eventstore.transactions import LogDatabase
 
 MAX_TIPS = 10_000
-
-WENT_BACK = Counter(
-    "orders_log_went_back",
-    "Times that a stream's head was found behind an earlier one.",
-    ["stream"],
-)
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +107,7 @@ class StreamCommitter:
         last = self._head
         if last is None or last.log_id != found.log_id or last.position < found.position:
             return
-        WENT_BACK.labels(self._stream).inc()
+        metrics.WENT_BACK.labels(self._stream).inc()
         logger.error(
             "%s: the log has lost events that were committed: its head was at %d, then it was "
             "found at %d%s. Was the database failed over or restored? Bring the right one back, "

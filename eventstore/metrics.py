@@ -1,13 +1,16 @@
 """What the event store and its publisher count."""
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from eventstore.client.events import Event
-from eventstore.publishing.feed import StreamStatus
+
+if TYPE_CHECKING:
+    from eventstore.publishing.feed import StreamStatus
 
 CALLS = Counter("orders_grpc_calls", "Calls of the event store.", ["method", "code"])
 SECONDS = Histogram(
@@ -18,6 +21,11 @@ SECONDS = Histogram(
 )
 APPENDED = Counter("orders_appended_events", "Events that this server committed.", ["stream"])
 COMMITS = Counter("orders_commits", "Transactions that committed them.", ["stream"])
+WENT_BACK = Counter(
+    "orders_log_went_back",
+    "Times that a stream's head was found behind an earlier one.",
+    ["stream"],
+)
 HEAD = Gauge("orders_appended_position", "Position of the last one.", ["stream"])
 
 
@@ -32,7 +40,7 @@ def committed(events: Sequence[Event]) -> None:
 class Published(Collector):
     """Where a publisher stands, looked at when somebody asks."""
 
-    def __init__(self, status: Callable[[], Iterable[StreamStatus]]) -> None:
+    def __init__(self, status: "Callable[[], Iterable[StreamStatus]]") -> None:
         self._status = status
 
     def collect(self) -> Iterable[GaugeMetricFamily]:

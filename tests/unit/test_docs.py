@@ -110,14 +110,14 @@ def test_every_metric_is_documented_and_no_other() -> None:
     from prometheus_client import REGISTRY
 
     import orders_site.celery
-    from eventstore import committing, metrics
+    from eventstore import metrics
     from eventstore.client import metrics as subscriptions
     from eventstore.publishing.feed import StreamStatus
     from orders_site.console.parts import Answer
     from orders_site.console.questions import CONTEXTS
     from orders_site.metrics import State
 
-    assert all((orders_site.celery.TASKS, committing.WENT_BACK, subscriptions.EVENTS))
+    assert all((orders_site.celery.TASKS, subscriptions.EVENTS))
     published = metrics.Published(lambda: [StreamStatus("ORDERS", "", 0, 0)])
     whole = State(dict.fromkeys([*CONTEXTS, "event store"], Answer()))
     families = [*REGISTRY.collect(), *published.collect(), *whole.collect()]
